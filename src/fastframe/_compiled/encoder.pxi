@@ -1,0 +1,224 @@
+# Frames out.
+
+cdef list key_pool = masking_keys.pool
+
+
+cdef inline uint32_t new_key() except? 0:
+    try:
+        key = key_pool.pop()
+    except IndexError:
+        key = masking_keys.take()
+    return <uint32_t>key
+
+
+cdef inline uint8_t first_byte(unsigned opcode, bint fin, bint rsv1, bint rsv2, bint rsv3) noexcept:
+    return <uint8_t>(
+        opcode
+        | (0x80 if fin else 0)
+        | (0x40 if rsv1 else 0)
+        | (0x20 if rsv2 else 0)
+        | (0x10 if rsv3 else 0)
+    )
+
+
+cdef inline int read_opcode(object opcode) except -1:
+    """Any int as a C one; what does not fit is as unknown as 0xFF."""
+    cdef int overflow = 0
+    cdef long code = PyLong_AsLongAndOverflow(opcode, &overflow)
+    if code == -1 and PyErr_Occurred():
+        return -1
+    if overflow or not 0 <= code < 16:
+        raise _mistakes.unknown_opcode(opcode)
+    return <int>code
+
+
+cdef int check_frame(int opcode, uint64_t payload_length, bint fin) except -1:
+    if not FF_IS_OPCODE(<unsigned>opcode):
+        raise _mistakes.unknown_opcode(opcode)
+    if FF_IS_CONTROL(<unsigned>opcode):
+        if not fin:
+            raise _mistakes.fragmented_control_frame()
+        if payload_length > FF_MAX_CONTROL:
+            raise _mistakes.control_payload_too_long(payload_length)
+    return 0
+
+
+cdef int open_payload(Source *source, object payload, int opcode) except -1:
+    """Like open_source; a str is read as its UTF-8."""
+    if not isinstance(payload, str):
+        return open_source(source, payload)
+    if opcode != 0 and opcode != 1:
+        check_frame(opcode, 0, True)
+        raise _mistakes.str_payload(opcode)
+    if PyUnicode_IS_COMPACT_ASCII(payload):
+        source.locked = False
+        source.data = <const uint8_t *>PyUnicode_DATA(payload)
+        source.size = <size_t>PyUnicode_GET_LENGTH(payload)
+        return 0
+    # Not PyUnicode_AsUTF8AndSize: it would leave a copy inside the caller's str.
+    encoded = PyUnicode_AsUTF8String(payload)
+    return lock_source(source, encoded)
+
+
+def encode_header(opcode, payload_length, *, fin=True, rsv1=False, rsv2=False, rsv3=False, masking_key=None):
+    """Write a frame header (RFC 6455 section 5.2).
+
+    Args:
+        opcode: an `Opcode`.
+        payload_length: bytes of payload that will follow, 0 to 2**63-1.
+        fin, rsv1, rsv2, rsv3: the header's bits.
+        masking_key: 4 bytes, or None for an unmasked frame. Masking the
+            payload is the caller's.
+
+    Returns:
+        2 to 14 bytes.
+
+    Raises:
+        TypeError: `masking_key` is not bytes-like.
+        ValueError: an argument that makes no frame.
+    """
+    cdef uint8_t header[14]
+    cdef int code = read_opcode(opcode)
+    cdef uint32_t key = 0
+    if not 0 <= payload_length < 0x8000000000000000:
+        raise _mistakes.payload_length_out_of_range(payload_length)
+    check_frame(code, payload_length, fin)
+    if masking_key is not None:
+        key = read_key(masking_key, "masking_key")
+    cdef size_t size = ff_write_header(
+        header, first_byte(<unsigned>code, fin, rsv1, rsv2, rsv3), payload_length, masking_key is not None, key
+    )
+    return PyBytes_FromStringAndSize(<const char *>header, <Py_ssize_t>size)
+
+
+def encode_frame(opcode, payload=b"", *, fin=True, rsv1=False, rsv2=False, rsv3=False, masking_key=None):
+    """Write a frame (RFC 6455 section 5.2).
+
+    Args:
+        opcode: an `Opcode`.
+        payload: any bytes-like object, or a str in a text or continuation frame.
+        fin, rsv1, rsv2, rsv3: the header's bits.
+        masking_key: 4 bytes to mask the payload with, or None for an unmasked
+            frame. A client has to take a new unpredictable key for each frame
+            (RFC 6455 section 5.3): `FrameEncoder` does.
+
+    Returns:
+        The frame's bytes.
+
+    Raises:
+        TypeError: `payload` or `masking_key` is of a wrong type.
+        ValueError: an argument that makes no frame.
+    """
+    cdef Source source
+    cdef int code = read_opcode(opcode)
+    cdef bint masked = masking_key is not None
+    cdef uint32_t key = read_key(masking_key, "masking_key") if masked else 0
+    open_payload(&source, payload, code)
+    try:
+        check_frame(code, source.size, fin)
+        frame = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(ff_header_size(source.size, masked) + source.size))
+        write_frame(
+            <uint8_t *>PyBytes_AS_STRING(frame),
+            first_byte(<unsigned>code, fin, rsv1, rsv2, rsv3),
+            &source,
+            masked,
+            key,
+        )
+    finally:
+        close_source(&source)
+    return frame
+
+
+cdef inline size_t write_frame(uint8_t *p, uint8_t first, const Source *source, bint masked, uint32_t key) noexcept:
+    cdef size_t size = ff_write_header(p, first, source.size, masked, key)
+    if masked:
+        kernels.mask(p + size, source.data, source.size, key)
+    elif source.size:
+        memcpy(p + size, source.data, source.size)
+    return size + source.size
+
+
+cdef class FrameEncoder:
+    """Appends frames to an output buffer that it owns.
+
+    It belongs to one thread at a time.
+
+    Args:
+        role: which end we are; a client masks each frame with a new key from
+            `masking_keys`, a server does not mask (RFC 6455 section 5.1).
+
+    ``len(encoder)`` is the number of bytes that wait to be taken.
+    """
+
+    cdef bint masked
+    cdef Landing output
+    cdef size_t expected    # bytes that the last buffer held: the next may be like it
+
+    def __init__(self, role):
+        if not isinstance(role, Role):
+            raise _mistakes.not_a_role(role)
+        self.masked = role is Role.CLIENT
+
+    def __dealloc__(self):
+        landing_clear(&self.output)
+
+    def __len__(self):
+        return self.output.size
+
+    def append(self, opcode, payload=b"", fin=True, rsv1=False, rsv2=False, rsv3=False):
+        """Append a frame.
+
+        Args:
+            opcode: an `Opcode`.
+            payload: any bytes-like object, or a str in a text or continuation
+                frame; copied (and masked, in a client) into the buffer.
+            fin, rsv1, rsv2, rsv3: the header's bits.
+
+        Raises:
+            TypeError: `payload` is of a wrong type.
+            ValueError: an argument that makes no frame. Nothing was appended.
+        """
+        cdef Source source
+        cdef int code = read_opcode(opcode)
+        cdef uint32_t key = 0
+        cdef uint8_t first = first_byte(<unsigned>code, fin, rsv1, rsv2, rsv3)
+        open_payload(&source, payload, code)
+        try:
+            check_frame(code, source.size, fin)
+            self.reserve(ff_header_size(source.size, self.masked) + source.size)
+            if self.masked:
+                key = new_key()
+            self.output.size += write_frame(self.output.data + self.output.size, first, &source, self.masked, key)
+        finally:
+            close_source(&source)
+
+    def append_encoded(self, data):
+        """Append bytes that are frames already.
+
+        Args:
+            data: any bytes-like object; copied into the buffer.
+        """
+        cdef Source source
+        open_source(&source, data)
+        try:
+            if source.size:
+                self.reserve(source.size)
+                memcpy(self.output.data + self.output.size, source.data, source.size)
+                self.output.size += source.size
+        finally:
+            close_source(&source)
+
+    def take(self):
+        """Take all that was appended.
+
+        Returns:
+            The bytes, which are the caller's; the encoder is empty then.
+        """
+        self.expected = min(self.output.size, <size_t>65536)
+        return landing_take(&self.output)
+
+    cdef inline int reserve(self, size_t size) except -1:
+        cdef size_t wanted = self.output.size + size
+        if wanted <= self.output.capacity:
+            return 0
+        return landing_resize(&self.output, max(wanted, max(2 * self.output.capacity, self.expected)))

@@ -1,0 +1,435 @@
+# Bytes in, messages out.
+
+# Where the bytes of the frame under way go.
+cdef enum Target:
+    NO_FRAME
+    MESSAGE
+    CONTROL
+
+
+@cython.final
+cdef class Window:
+    """The memory behind a `get_buffer`, and what keeps it alive: the object that it is part of."""
+
+    cdef object owner
+    cdef uint8_t *data
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, False, flags)
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass
+
+
+cdef class MessageDecoder:
+    """Turns the bytes of a connection into messages, however they are cut.
+
+    What comes out is what an application wants: ``str`` for a text message,
+    ``bytes`` for a binary one, `Ping`, `Pong` and `Close` for the control
+    frames, in the order in which they arrived. It belongs to one thread at a
+    time, and is not to be called from within `inflate`.
+
+    Args:
+        role: which end we are; a server takes masked frames only, a client
+            unmasked ones only (RFC 6455 section 5.1).
+        max_message_size: bytes in a message at most, after inflating too;
+            None for no limit.
+        max_frame_size: bytes of payload in a frame at most; None for no limit.
+        max_fragments: frames in a message at most, empty ones too; None for
+            no limit.
+        text_as_bytes: hand out text messages as bytes. They are validated as
+            UTF-8 all the same.
+        inflate: permessage-deflate's decompressor (RFC 7692 section 7.2.2):
+            called with the whole compressed payload of a message that has RSV1
+            set and with `max_message_size`, it returns the message as bytes,
+            no more than that many. What it raises ends decoding.
+
+    Attributes:
+        error: the exception that ended decoding, or None.
+        close: the `Close` that ended the conversation, or None. What comes
+            after it is dropped (RFC 6455 section 5.5.1).
+        retained: bytes held of an unfinished message, frame or header.
+    """
+
+    cdef ff_expectation expect
+    cdef uint64_t max_message_size
+    cdef uint64_t max_fragments
+    cdef bint text_as_bytes
+    cdef object inflate
+    cdef object inflate_limit   # max_message_size as it was given
+
+    # The frame under way.
+    cdef ff_header header
+    cdef HeaderBuffer kept
+    cdef Target target
+    cdef uint64_t missing       # bytes of its payload still to come
+    cdef uint8_t control_size
+    cdef uint8_t control[125]   # payload of a control frame
+
+    # The message under way; its fragments land in one object.
+    cdef Landing landing
+    cdef uint8_t opcode         # 1 or 2; 0 while there is none
+    cdef bint compressed
+    cdef uint64_t fragments
+    cdef unsigned utf8_state
+
+    cdef Window window          # what get_buffer has handed out
+    cdef object view
+    cdef bint busy
+    cdef readonly object error
+    cdef readonly object close
+
+    def __init__(
+        self,
+        role,
+        *,
+        max_message_size=DEFAULT_MAX_MESSAGE_SIZE,
+        max_frame_size=None,
+        max_fragments=DEFAULT_MAX_FRAGMENTS,
+        text_as_bytes=False,
+        inflate=None,
+    ):
+        self.max_message_size = read_limit(max_message_size, "max_message_size")
+        self.inflate_limit = max_message_size
+        read_expectation(
+            &self.expect, role, read_limit(max_frame_size, "max_frame_size"), 0x40 if inflate is not None else 0
+        )
+        if max_fragments is not None and max_fragments < 1:
+            raise _mistakes.not_positive("max_fragments", max_fragments)
+        self.max_fragments = read_limit(max_fragments, "max_fragments")
+        self.text_as_bytes = text_as_bytes
+        self.inflate = inflate
+
+    def __dealloc__(self):
+        landing_clear(&self.landing)
+
+    @property
+    def retained(self):
+        return self.kept.size + self.landing.size + self.control_size
+
+    def receive(self, data, size=None):
+        """Decode the next bytes.
+
+        Args:
+            data: any bytes-like object; it is not kept.
+            size: how many of its bytes count; all if None.
+
+        Returns:
+            A list of what `data` completed: str, bytes, `Ping`, `Pong`, `Close`.
+
+        Raises:
+            ProtocolError: the peer broke RFC 6455; `decoded` has what came
+                before the violation. Raised again by later calls.
+            TypeError: `data` is not bytes-like.
+            ValueError: `size` is out of range.
+        """
+        cdef Source source
+        cdef list items = []
+        cdef size_t available
+        self.enter(items)
+        open_source(&source, data)
+        try:
+            available = source.size if size is None else checked_size(size, source.size)
+            self.busy = True
+            self.decode(source.data, available, items)
+        except Exception as error:
+            raise self.leave(error, items)
+        finally:
+            self.busy = False
+            close_source(&source)
+        return items
+
+    def get_buffer(self, minimum=1):
+        """Where the next bytes belong, so that they need not be copied there.
+
+        Args:
+            minimum: the least number of missing bytes that is worth it.
+
+        Returns:
+            A writable memoryview over the memory of the message under way, if
+            at least `minimum` bytes of its current frame are missing; None
+            otherwise: then the next bytes are for `receive`. It may be smaller
+            than what is missing. It is ours, valid until the next call of a
+            method of this decoder; write to it, call `received`, forget it.
+
+        Raises:
+            ValueError: `minimum` is not positive.
+        """
+        cdef uint64_t wanted
+        if minimum < 1:
+            raise _mistakes.not_positive("minimum", minimum)
+        if self.busy:
+            raise _mistakes.reentered()
+        self.forget_window()
+        if self.target != MESSAGE or self.missing < minimum or self.error is not None:
+            return None
+        # A part of what is missing will do, but not a sliver of it.
+        wanted = min(self.missing, <uint64_t>65536)
+        self.reserve(<size_t>wanted)
+        self.window = Window.__new__(Window)
+        self.window.owner = <object>self.landing.obj
+        self.window.data = self.landing.data + self.landing.size
+        self.window.size = <Py_ssize_t>min(self.missing, <uint64_t>(self.landing.capacity - self.landing.size))
+        self.view = memoryview(self.window)
+        return self.view
+
+    def received(self, size):
+        """Decode the bytes that were written to the buffer of `get_buffer`.
+
+        Args:
+            size: how many, from the buffer's start.
+
+        Returns:
+            As `receive`.
+
+        Raises:
+            ProtocolError: as `receive`.
+            ValueError: `size` is out of range, or no buffer was handed out.
+        """
+        cdef list items = []
+        cdef size_t taken
+        cdef int not_ascii
+        self.enter(items)
+        if self.window is None:
+            raise _mistakes.no_buffer_handed_out()
+        taken = checked_size(size, <size_t>self.window.size)
+        self.forget_window()
+        try:
+            self.busy = True
+            if taken:
+                not_ascii = kernels.mask(
+                    self.landing.data + self.landing.size,
+                    self.landing.data + self.landing.size,
+                    taken,
+                    self.header.masking_key,
+                )
+                self.landed(taken, not_ascii)
+            if self.missing == 0:
+                self.end_frame(items)
+        except Exception as error:
+            raise self.leave(error, items)
+        finally:
+            self.busy = False
+        return items
+
+    cdef inline int enter(self, list items) except -1:
+        if self.busy:
+            raise _mistakes.reentered()
+        if self.error is not None:
+            raise with_decoded(self.error, items)
+        return 0
+
+    cdef object leave(self, object error, list items):
+        if self.busy:
+            # Beyond a violation nothing can be trusted, nor after a failure
+            # in the middle of the bytes.
+            self.error = error
+            self.target = NO_FRAME
+            landing_clear(&self.landing)
+        return with_decoded(error, items)
+
+    cdef int forget_window(self) except -1:
+        if self.window is not None:
+            try:
+                self.view.release()
+            except BufferError:
+                pass  # somebody still looks at the memory; the Window keeps it alive
+            self.view = None
+            self.window = None
+        return 0
+
+    cdef int decode(self, const uint8_t *p, size_t n, list items) except -1:
+        cdef size_t used = 0, take
+        cdef int size, not_ascii
+        cdef uint64_t length
+        if self.window is not None:
+            self.forget_window()
+        while n and self.close is None:
+            if self.target == NO_FRAME:
+                size = next_header(&self.kept, p, n, &self.expect, &self.header, &used)
+                if size < 0:
+                    raise header_violation(size, &self.header, &self.expect)
+                p += used
+                n -= used
+                if size == 0:
+                    return 0
+                length = self.header.payload_length
+                if (
+                    length <= n
+                    and self.opcode == 0
+                    and (self.header.first == 0x82 or self.header.first == 0x81)
+                    and length <= self.max_message_size
+                ):
+                    # What nearly every frame is: whole, alone, not compressed.
+                    if self.header.first == 0x82:
+                        PyList_Append(items, self.whole_binary(p, <size_t>length))
+                    else:
+                        PyList_Append(items, self.whole_text(p, <size_t>length))
+                    p += length
+                    n -= <size_t>length
+                    continue
+                self.begin_frame()
+            take = <size_t>min(<uint64_t>n, self.missing)
+            if self.target == CONTROL:
+                kernels.mask(self.control + self.control_size, p, take, self.header.masking_key)
+                self.control_size += <uint8_t>take
+                self.header.masking_key = ff_key_at(self.header.masking_key, take)
+                self.missing -= take
+            elif take:
+                self.reserve(take)
+                not_ascii = kernels.mask(
+                    self.landing.data + self.landing.size, p, take, self.header.masking_key
+                )
+                self.landed(take, not_ascii)
+            p += take
+            n -= take
+            if self.missing == 0:
+                self.end_frame(items)
+        return 0
+
+    cdef inline object whole_binary(self, const uint8_t *p, size_t n):
+        message = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>n)
+        kernels.mask(<uint8_t *>PyBytes_AS_STRING(message), p, n, self.header.masking_key)
+        return message
+
+    cdef inline object whole_text(self, const uint8_t *p, size_t n):
+        cdef uint8_t *data
+        if n == 0 or self.text_as_bytes:
+            return self.whole_text_slowly(p, n)
+        # ASCII, which most text is, is a str at once: one pass.
+        message = PyUnicode_New(<Py_ssize_t>n, 127)
+        data = <uint8_t *>PyUnicode_DATA(message)
+        if not kernels.mask(data, p, n, self.header.masking_key) and n > 1:
+            return message
+        if ff_utf8_prefix(kernels.utf8_valid, data, n) != n:
+            raise text_error(data, n, 0)
+        return str_of_valid_utf8(data, n)
+
+    cdef object whole_text_slowly(self, const uint8_t *p, size_t n):
+        if n == 0:
+            return b"" if self.text_as_bytes else ""
+        message = self.whole_binary(p, n)
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(message)
+        if ff_utf8_prefix(kernels.utf8_valid, data, n) != n:
+            raise text_error(data, n, 0)
+        return message
+
+    cdef int begin_frame(self) except -1:
+        """Check the header against the message under way, before any of the payload is kept."""
+        cdef uint8_t opcode = self.header.first & 0x0F
+        cdef bint rsv1 = self.header.first & 0x40
+        self.missing = self.header.payload_length
+        if FF_IS_CONTROL(opcode):
+            # RFC 7692 section 6.1: RSV1 is for data frames.
+            if rsv1:
+                raise _violations.compressed_control_frame(opcode)
+            self.target = CONTROL
+            return 0
+        if opcode == 0:
+            if self.opcode == 0:
+                raise _violations.unexpected_continuation()
+            if rsv1:
+                raise _violations.compressed_continuation()
+        else:
+            if self.opcode != 0:
+                raise _violations.expected_continuation(opcode)
+            self.compressed = rsv1
+            self.fragments = 0
+            self.utf8_state = FF_UTF8_ACCEPT
+        if self.fragments >= self.max_fragments:
+            raise _violations.too_many_fragments(self.max_fragments)
+        if self.missing > self.wire_limit() - self.landing.size:
+            raise _violations.message_too_big(int(self.landing.size) + self.missing, self.max_message_size)
+        self.fragments += 1
+        if opcode != 0:
+            self.opcode = opcode
+            self.landing.is_str = opcode == 1 and not (self.compressed or self.text_as_bytes)
+        self.target = MESSAGE
+        return 0
+
+    cdef uint64_t wire_limit(self) noexcept:
+        """Bytes of payload that the message under way may have."""
+        cdef uint64_t limit = self.max_message_size
+        # Fixed Huffman codes take up to 9 bits for a byte (RFC 1951 section
+        # 3.2.6), so what deflates badly may be an eighth longer than it is.
+        if self.compressed and limit < UINT64_MAX // 2:
+            limit += limit // 8 + 64
+        return limit
+
+    cdef int reserve(self, size_t arriving) except -1:
+        return landing_reserve(&self.landing, arriving, self.missing, self.header.first & FF_FIN)
+
+    cdef int landed(self, size_t size, int not_ascii) except -1:
+        """Account for `size` bytes, unmasked, behind what has landed; validate them if they are text."""
+        cdef size_t index
+        cdef uint8_t *data
+        if self.opcode == 1 and not self.compressed and (not_ascii or self.utf8_state != FF_UTF8_ACCEPT):
+            data = self.landing.data + self.landing.size
+            index = ff_utf8_feed(kernels.utf8_valid, &self.utf8_state, data, size)
+            if index < size:
+                raise _violations.text_not_utf8(data[index], self.landing.size + index)
+        self.landing.size += size
+        self.missing -= size
+        self.header.masking_key = ff_key_at(self.header.masking_key, size)
+        if not_ascii and self.landing.is_str:
+            landing_replace(&self.landing, self.landing.capacity, False)
+        return 0
+
+    cdef int end_frame(self, list items) except -1:
+        if self.target == CONTROL:
+            self.target = NO_FRAME
+            items.append(self.control_event())
+            return 0
+        self.target = NO_FRAME
+        if self.header.first & FF_FIN:
+            if self.compressed:
+                items.append(self.inflated_message())
+            else:
+                items.append(self.message())
+            self.opcode = 0
+        return 0
+
+    cdef object control_event(self):
+        cdef uint8_t opcode = self.header.first & 0x0F
+        payload = PyBytes_FromStringAndSize(<const char *>self.control, self.control_size)
+        self.control_size = 0
+        if opcode == 9:
+            return Ping(payload)
+        if opcode == 10:
+            return Pong(payload)
+        self.close = Close.parse(payload)
+        self.drop()
+        return self.close
+
+    cdef int drop(self) except -1:
+        """Nothing more will come of the message under way."""
+        self.opcode = 0
+        landing_clear(&self.landing)
+        return 0
+
+    cdef object message(self):
+        if self.utf8_state != FF_UTF8_ACCEPT:
+            raise _violations.text_truncated(self.landing.size)
+        if self.opcode == 2 or self.text_as_bytes or self.landing.is_str:
+            if self.landing.obj == NULL:
+                return "" if self.landing.is_str else b""
+            return landing_take(&self.landing)
+        text = str_of_valid_utf8(self.landing.data, self.landing.size)
+        landing_clear(&self.landing)
+        return text
+
+    cdef object inflated_message(self):
+        payload = landing_take(&self.landing)
+        message = self.inflate(payload, self.inflate_limit)
+        if not PyBytes_CheckExact(message):
+            raise _mistakes.inflate_returned(message)
+        cdef size_t n = <size_t>PyBytes_GET_SIZE(message)
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(message)
+        if n > self.max_message_size:
+            raise _violations.message_too_big(n, self.max_message_size)
+        if self.opcode == 2:
+            return message
+        if ff_utf8_prefix(kernels.utf8_valid, data, n) != n:
+            raise text_error(data, n, 0)
+        return message if self.text_as_bytes else str_of_valid_utf8(data, n)
