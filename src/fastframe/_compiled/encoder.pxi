@@ -138,6 +138,7 @@ cdef inline size_t write_frame(uint8_t *p, uint8_t first, const Source *source, 
     return size + source.size
 
 
+@cython.final
 cdef class FrameEncoder:
     """Appends frames to an output buffer that it owns.
 

@@ -16,6 +16,7 @@ cdef object with_decoded(object error, list decoded):
     return error
 
 
+@cython.final
 cdef class FrameDecoder:
     """Turns the bytes of a connection into frames, however they are cut.
 

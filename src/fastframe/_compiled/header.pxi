@@ -54,6 +54,7 @@ def parse_header(data, offset=0):
     cdef ff_expectation expect = ff_expectation(UINT64_MAX, 0x70, False, 0)
     cdef int size = 0
     cdef size_t start
+    offset = index(offset)
     if offset < 0:
         raise _mistakes.negative("offset", offset)
     open_source(&source, data)

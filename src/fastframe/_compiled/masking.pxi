@@ -84,6 +84,7 @@ def apply_mask_inplace(buffer, mask, offset=0):
         PyBuffer_Release(&view)
 
 
+@cython.final
 cdef class Masker:
     """Masks one payload that comes in chunks (RFC 6455 section 5.3).
 

@@ -22,6 +22,7 @@ cdef class Window:
         pass
 
 
+@cython.final
 cdef class MessageDecoder:
     """Turns the bytes of a connection into messages, however they are cut.
 

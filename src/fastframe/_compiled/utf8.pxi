@@ -23,6 +23,7 @@ def is_valid_utf8(data):
     return valid
 
 
+@cython.final
 cdef class Utf8Validator:
     """Validates UTF-8 (RFC 3629) that comes in chunks, cut anywhere.
 

@@ -36,6 +36,7 @@
 #else
 #define FF_TARGET(isa) __attribute__((target(isa)))
 #endif
+#define FF_AVX2 FF_TARGET("avx2,bmi,bmi2,popcnt")
 #define FF_AVX512 FF_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2,bmi,bmi2,popcnt,lzcnt")
 #elif defined(__aarch64__) || defined(_M_ARM64)
 #define FF_AARCH64 1

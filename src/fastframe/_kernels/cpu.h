@@ -50,7 +50,8 @@ static uint64_t ff_saved_state(void) {
 static int ff_has_avx2(void) {
     uint32_t r[4];
     ff_cpuid(7, r);
-    return (ff_saved_state() & 0x6) == 0x6 && (r[1] >> 5 & 1);
+    const uint32_t ebx = 1u << 3 | 1u << 5 | 1u << 8; /* BMI1 AVX2 BMI2 */
+    return (ff_saved_state() & 0x6) == 0x6 && (r[1] & ebx) == ebx;
 }
 
 /* What came with Ice Lake and Zen 4; earlier processors with AVX-512 slow
@@ -69,7 +70,8 @@ static const ff_kernels ff_all_kernels[] = {
 #ifdef FF_X86_64
     {"avx512", ff_has_avx512, ff_mask_avx512, ff_utf8_valid_avx512, ff_utf8_count_avx512,
      ff_utf8_to_ucs1_avx512, ff_utf8_to_ucs2_avx512, ff_utf8_to_ucs4_avx512},
-    {"avx2", ff_has_avx2, ff_mask_avx2, ff_utf8_valid_avx2, NULL, NULL, NULL, NULL},
+    {"avx2", ff_has_avx2, ff_mask_avx2, ff_utf8_valid_avx2, ff_utf8_count_avx2,
+     ff_utf8_to_ucs1_avx2, ff_utf8_to_ucs2_avx2, ff_utf8_to_ucs4_avx2},
     {"sse2", ff_always, ff_mask_sse2, ff_utf8_valid_sse2, NULL, NULL, NULL, NULL},
 #endif
 #ifdef FF_AARCH64

@@ -124,7 +124,7 @@ FF_KERNEL int ff_mask_sse2(uint8_t *dst, const uint8_t *src, size_t n, uint32_t 
 /* Long buffers: stores that straddle two cache lines cost more than the XOR,
  * so the loop starts where dst is aligned. The first vectors on both sides of
  * that place overlap; both are loaded before either is stored. */
-FF_TARGET("avx2")
+FF_AVX2
 FF_KERNEL int ff_mask_avx2(uint8_t *dst, const uint8_t *src, size_t n, uint32_t key) {
     if (n < 16) return ff_mask_short(dst, src, n, key);
     if (n < 64) return ff_mask_medium_sse2(dst, src, n, key);

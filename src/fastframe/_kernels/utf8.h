@@ -174,7 +174,7 @@ FF_KERNEL int ff_utf8_valid_sse2(const uint8_t *p, size_t n) {
     return 1;
 }
 
-FF_TARGET("avx2")
+FF_AVX2
 FF_INLINE __m256i ff_utf8_errors_avx2(__m256i now, __m256i prev1, __m256i prev2, __m256i prev3) {
     __m256i low = _mm256_set1_epi8(0x0F);
     __m256i first_high = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)ff_first_high));
@@ -191,14 +191,14 @@ FF_INLINE __m256i ff_utf8_errors_avx2(__m256i now, __m256i prev1, __m256i prev2,
 }
 
 /* A block that starts the buffer: zeros, which are ASCII, stand for what came before. */
-FF_TARGET("avx2")
+FF_AVX2
 FF_INLINE __m256i ff_utf8_first_avx2(__m256i now) {
     __m256i carried = _mm256_permute2x128_si256(now, now, 0x08); /* zero, low half */
     return ff_utf8_errors_avx2(now, _mm256_alignr_epi8(now, carried, 15),
                                _mm256_alignr_epi8(now, carried, 14), _mm256_alignr_epi8(now, carried, 13));
 }
 
-FF_TARGET("avx2")
+FF_AVX2
 FF_INLINE __m256i ff_utf8_block_avx2(const uint8_t *p) {
     return ff_utf8_errors_avx2(_mm256_loadu_si256((const __m256i *)p),
                                _mm256_loadu_si256((const __m256i *)(p - 1)),
@@ -206,7 +206,7 @@ FF_INLINE __m256i ff_utf8_block_avx2(const uint8_t *p) {
                                _mm256_loadu_si256((const __m256i *)(p - 3)));
 }
 
-FF_TARGET("avx2")
+FF_AVX2
 FF_KERNEL int ff_utf8_valid_avx2(const uint8_t *p, size_t n) {
     uint8_t block[35] = {0}; /* three bytes before, then a partial block and zeros */
     __m256i errors = _mm256_setzero_si256();
