@@ -29,4 +29,4 @@ import ctypes
 assert "installed" in half.__file__, half.__file__
 assert hasattr(ctypes.CDLL(half.__file__), "__asan_init"), "the extension was not built with ASan"
 END
-LD_PRELOAD=$preload "$python" -m pytest -p no:cacheprovider -k "compiled" "$@" tests
+LD_PRELOAD=$preload "$python" -m pytest -p no:cacheprovider -k compiled -m "not resident_memory" "$@" tests

@@ -27,14 +27,16 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.list cimport PyList_Append
 from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_DecodeUTF8
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from . import _mistakes, _violations, masking_keys
 from .errors import ProtocolError
-from .frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Close, Frame, FrameHeader, Opcode, Ping, Pong, Role
+from .frames import DEFAULT_MAX_FRAGMENTS as _DEFAULT_MAX_FRAGMENTS
+from .frames import DEFAULT_MAX_MESSAGE_SIZE as _DEFAULT_MAX_MESSAGE_SIZE
+from .frames import Close, Frame, FrameHeader, Opcode, Ping, Pong, Role
 
 include "_compiled/kernels.pxi"
 include "_compiled/memory.pxi"

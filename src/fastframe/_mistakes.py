@@ -60,7 +60,9 @@ def str_payload(opcode: int) -> TypeError:
 
 
 def reentered() -> RuntimeError:
-    return RuntimeError("the decoder is already receiving: it belongs to one thread, and is not to be called back")
+    return RuntimeError(
+        "the decoder is receiving already; it belongs to one thread and is not to be called back"
+    )
 
 
 def inflate_returned(result: object) -> TypeError:

@@ -113,6 +113,7 @@ class FrameHeader(NamedTuple):
 
     @property
     def masked(self) -> bool:
+        """Whether the payload is masked."""
         return self.masking_key is not None
 
 

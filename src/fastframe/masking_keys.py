@@ -2,50 +2,74 @@
 
 "The masking key needs to be unpredictable; thus, the masking key MUST be
 derived from a strong source of entropy" (RFC 6455 section 5.3). Asking the
-operating system for four bytes costs a system call, so keys are drawn from a
-pool that one call fills for many.
+operating system for four bytes costs a system call, so one call fills a pool
+of blocks, and an encoder takes a block of keys at a time.
 
-The pool is one list for the process. `list.pop` hands an item to one thread
-only, and a forked child empties its copy before it runs any other Python
-code, so no key is ever used twice.
+`list.pop` hands a block to one thread only, and an encoder belongs to one
+thread at a time. A forked child empties its copy of the pool before it runs
+any other Python code, and changes `generation`, which tells its encoders that
+the block they hold is the parent's to use up.
 """
 
 from __future__ import annotations
 
 import os
-from array import array
 
-__all__ = ["new_masking_key"]
+__all__ = ["MaskingKeys", "generation", "new_masking_key", "take_block"]
 
-KEYS_PER_REFILL = 256
+BLOCK_SIZE = 256
+"""Bytes in a block: 64 keys."""
 
-pool: list[int] = []
-"""Keys as unsigned 32-bit integers in native byte order; taken from the end."""
+_BLOCKS_PER_REFILL = 16
 
+_blocks: list[bytes] = []
 
-def refill() -> None:
-    """Put `KEYS_PER_REFILL` new keys into the pool."""
-    keys = array("I")
-    keys.frombytes(os.urandom(keys.itemsize * KEYS_PER_REFILL))
-    pool.extend(keys)
+generation = bytearray(8)
+"""Differs between a process and what was forked from it; it never moves in memory."""
 
 
-def take() -> int:
-    """Take one key out of the pool, as an integer below 2**32."""
+def take_block() -> bytes:
+    """Take `BLOCK_SIZE` unpredictable bytes, which nobody else gets. Any thread may."""
     while True:
         try:
-            return pool.pop()
+            return _blocks.pop()
         except IndexError:
-            refill()
+            randomness = os.urandom(BLOCK_SIZE * _BLOCKS_PER_REFILL)
+            _blocks.extend(
+                randomness[start : start + BLOCK_SIZE] for start in range(0, len(randomness), BLOCK_SIZE)
+            )
+
+
+class MaskingKeys:
+    """The keys of one encoder. It belongs to one thread at a time."""
+
+    __slots__ = ("_block", "_generation", "_position")
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._position = 0
+        self._generation = b""
+
+    def take(self) -> bytes:
+        """Take the next key, 4 bytes."""
+        position = self._position
+        if position == len(self._block) or self._generation != generation:
+            self._block = take_block()
+            self._generation = bytes(generation)
+            position = 0
+        self._position = position + 4
+        return self._block[position : position + 4]
 
 
 def new_masking_key() -> bytes:
-    """Return 4 unpredictable bytes that no other call has returned or will return by design.
+    """Return 4 unpredictable bytes, straight from the operating system. Any thread may call it."""
+    return os.urandom(4)
 
-    May be called from any thread, and in a forked child.
-    """
-    return take().to_bytes(4, "little")
+
+def _start_generation() -> None:
+    _blocks.clear()
+    generation[:] = (int.from_bytes(generation, "little") + 1).to_bytes(len(generation), "little")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.clear)
+    os.register_at_fork(after_in_child=_start_generation)

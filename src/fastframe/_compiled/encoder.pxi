@@ -1,19 +1,49 @@
 # Frames out.
 
-cdef list key_pool = masking_keys.pool
+# Pinned by the view, so that the address stays good.
+cdef object generation_view = memoryview(masking_keys.generation)
+cdef const char *generation = PyByteArray_AS_STRING(masking_keys.generation)
+
+# The compiled twin of masking_keys.MaskingKeys.
+ctypedef struct KeySupply:
+    PyObject *block         # owned bytes, NULL at first
+    size_t left             # bytes of it that are not used up
+    uint64_t generation
 
 
-cdef inline uint32_t new_key() except? 0:
-    try:
-        key = key_pool.pop()
-    except IndexError:
-        key = masking_keys.take()
-    return <uint32_t>key
+cdef inline uint32_t new_key(KeySupply *supply) except? 0:
+    cdef uint64_t now = 0
+    memcpy(&now, generation, 8)
+    if supply.left == 0 or supply.generation != now:
+        refill_keys(supply)
+        supply.generation = now
+    supply.left -= 4
+    return ff_load32(PyBytes_DATA(supply.block) + supply.left)
 
 
-cdef inline uint8_t first_byte(unsigned opcode, bint fin, bint rsv1, bint rsv2, bint rsv3) noexcept:
-    return <uint8_t>(
-        opcode
+cdef int refill_keys(KeySupply *supply) except -1:
+    block = masking_keys.take_block()
+    Py_XDECREF(supply.block)
+    Py_INCREF(block)
+    supply.block = <PyObject *>block
+    supply.left = <size_t>PyBytes_GET_SIZE(block)
+    return 0
+
+
+# The checks go by the order of the arguments: opcode and fin, payload, masking_key.
+
+cdef int read_first(object opcode, bint fin, bint rsv1, bint rsv2, bint rsv3) except -1:
+    """The first byte of the header."""
+    cdef int overflow = 0
+    cdef long code = PyLong_AsLongAndOverflow(opcode, &overflow)
+    if code == -1 and PyErr_Occurred():
+        return -1
+    if overflow or not 0 <= code < 16 or not FF_IS_OPCODE(<unsigned>code):
+        raise _mistakes.unknown_opcode(opcode)
+    if FF_IS_CONTROL(<unsigned>code) and not fin:
+        raise _mistakes.fragmented_control_frame()
+    return (
+        <int>code
         | (0x80 if fin else 0)
         | (0x40 if rsv1 else 0)
         | (0x20 if rsv2 else 0)
@@ -21,35 +51,18 @@ cdef inline uint8_t first_byte(unsigned opcode, bint fin, bint rsv1, bint rsv2, 
     )
 
 
-cdef inline int read_opcode(object opcode) except -1:
-    """Any int as a C one; what does not fit is as unknown as 0xFF."""
-    cdef int overflow = 0
-    cdef long code = PyLong_AsLongAndOverflow(opcode, &overflow)
-    if code == -1 and PyErr_Occurred():
-        return -1
-    if overflow or not 0 <= code < 16:
-        raise _mistakes.unknown_opcode(opcode)
-    return <int>code
-
-
-cdef int check_frame(int opcode, uint64_t payload_length, bint fin) except -1:
-    if not FF_IS_OPCODE(<unsigned>opcode):
-        raise _mistakes.unknown_opcode(opcode)
-    if FF_IS_CONTROL(<unsigned>opcode):
-        if not fin:
-            raise _mistakes.fragmented_control_frame()
-        if payload_length > FF_MAX_CONTROL:
-            raise _mistakes.control_payload_too_long(payload_length)
+cdef inline int check_length(int first, uint64_t payload_length) except -1:
+    if FF_IS_CONTROL(<unsigned>first) and payload_length > FF_MAX_CONTROL:
+        raise _mistakes.control_payload_too_long(payload_length)
     return 0
 
 
-cdef int open_payload(Source *source, object payload, int opcode) except -1:
+cdef int open_payload(Source *source, object payload, int first) except -1:
     """Like open_source; a str is read as its UTF-8."""
     if not isinstance(payload, str):
         return open_source(source, payload)
-    if opcode != 0 and opcode != 1:
-        check_frame(opcode, 0, True)
-        raise _mistakes.str_payload(opcode)
+    if first & 0x0F > 1:
+        raise _mistakes.str_payload(first & 0x0F)
     if PyUnicode_IS_COMPACT_ASCII(payload):
         source.locked = False
         source.data = <const uint8_t *>PyUnicode_DATA(payload)
@@ -78,16 +91,15 @@ def encode_header(opcode, payload_length, *, fin=True, rsv1=False, rsv2=False, r
         ValueError: an argument that makes no frame.
     """
     cdef uint8_t header[14]
-    cdef int code = read_opcode(opcode)
+    cdef int first = read_first(opcode, fin, rsv1, rsv2, rsv3)
+    cdef bint masked = masking_key is not None
     cdef uint32_t key = 0
     if not 0 <= payload_length < 0x8000000000000000:
         raise _mistakes.payload_length_out_of_range(payload_length)
-    check_frame(code, payload_length, fin)
-    if masking_key is not None:
+    check_length(first, payload_length)
+    if masked:
         key = read_key(masking_key, "masking_key")
-    cdef size_t size = ff_write_header(
-        header, first_byte(<unsigned>code, fin, rsv1, rsv2, rsv3), payload_length, masking_key is not None, key
-    )
+    cdef size_t size = ff_write_header(header, <uint8_t>first, payload_length, masked, key)
     return PyBytes_FromStringAndSize(<const char *>header, <Py_ssize_t>size)
 
 
@@ -110,27 +122,26 @@ def encode_frame(opcode, payload=b"", *, fin=True, rsv1=False, rsv2=False, rsv3=
         ValueError: an argument that makes no frame.
     """
     cdef Source source
-    cdef int code = read_opcode(opcode)
+    cdef int first = read_first(opcode, fin, rsv1, rsv2, rsv3)
     cdef bint masked = masking_key is not None
-    cdef uint32_t key = read_key(masking_key, "masking_key") if masked else 0
-    open_payload(&source, payload, code)
+    cdef uint32_t key = 0
+    open_payload(&source, payload, first)
     try:
-        check_frame(code, source.size, fin)
-        frame = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(ff_header_size(source.size, masked) + source.size))
-        write_frame(
-            <uint8_t *>PyBytes_AS_STRING(frame),
-            first_byte(<unsigned>code, fin, rsv1, rsv2, rsv3),
-            &source,
-            masked,
-            key,
-        )
+        check_length(first, source.size)
+        if masked:
+            key = read_key(masking_key, "masking_key")
+        size = <Py_ssize_t>(ff_header_size(source.size, masked) + source.size)
+        frame = PyBytes_FromStringAndSize(NULL, size)
+        write_frame(<uint8_t *>PyBytes_AS_STRING(frame), first, &source, masked, key)
     finally:
         close_source(&source)
     return frame
 
 
-cdef inline size_t write_frame(uint8_t *p, uint8_t first, const Source *source, bint masked, uint32_t key) noexcept:
-    cdef size_t size = ff_write_header(p, first, source.size, masked, key)
+cdef inline size_t write_frame(
+    uint8_t *p, int first, const Source *source, bint masked, uint32_t key
+) noexcept:
+    cdef size_t size = ff_write_header(p, <uint8_t>first, source.size, masked, key)
     if masked:
         kernels.mask(p + size, source.data, source.size, key)
     elif source.size:
@@ -152,16 +163,17 @@ cdef class FrameEncoder:
     """
 
     cdef bint masked
+    cdef KeySupply keys
     cdef Landing output
     cdef size_t expected    # bytes that the last buffer held: the next may be like it
 
     def __init__(self, role):
-        if not isinstance(role, Role):
-            raise _mistakes.not_a_role(role)
+        check_role(role)
         self.masked = role is Role.CLIENT
 
     def __dealloc__(self):
         landing_clear(&self.output)
+        Py_XDECREF(self.keys.block)
 
     def __len__(self):
         return self.output.size
@@ -180,16 +192,17 @@ cdef class FrameEncoder:
             ValueError: an argument that makes no frame. Nothing was appended.
         """
         cdef Source source
-        cdef int code = read_opcode(opcode)
+        cdef int first = read_first(opcode, fin, rsv1, rsv2, rsv3)
         cdef uint32_t key = 0
-        cdef uint8_t first = first_byte(<unsigned>code, fin, rsv1, rsv2, rsv3)
-        open_payload(&source, payload, code)
+        cdef uint8_t *end
+        open_payload(&source, payload, first)
         try:
-            check_frame(code, source.size, fin)
+            check_length(first, source.size)
             self.reserve(ff_header_size(source.size, self.masked) + source.size)
             if self.masked:
-                key = new_key()
-            self.output.size += write_frame(self.output.data + self.output.size, first, &source, self.masked, key)
+                key = new_key(&self.keys)
+            end = self.output.data + self.output.size
+            self.output.size += write_frame(end, first, &source, self.masked, key)
         finally:
             close_source(&source)
 

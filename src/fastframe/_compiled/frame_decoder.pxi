@@ -16,6 +16,12 @@ cdef object with_decoded(object error, list decoded):
     return error
 
 
+cdef object again(object error):
+    """`error`, to be raised once more, by a call that decodes nothing."""
+    # Each raise would add to the traceback that it has already.
+    return with_decoded(error, []).with_traceback(None)
+
+
 @cython.final
 cdef class FrameDecoder:
     """Turns the bytes of a connection into frames, however they are cut.
@@ -43,7 +49,8 @@ cdef class FrameDecoder:
     cdef bint busy
     cdef readonly object error
 
-    def __init__(self, role, *, max_frame_size=DEFAULT_MAX_MESSAGE_SIZE, rsv1=False, rsv2=False, rsv3=False):
+    def __init__(self, role, *, max_frame_size=_DEFAULT_MAX_MESSAGE_SIZE, rsv1=False, rsv2=False, rsv3=False):
+        check_role(role)
         read_expectation(
             &self.expect,
             role,
@@ -77,7 +84,7 @@ cdef class FrameDecoder:
         cdef Source source
         cdef list frames = []
         if self.error is not None:
-            raise with_decoded(self.error, frames)
+            raise again(self.error)
         if self.busy:
             raise _mistakes.reentered()
         open_source(&source, data)
@@ -85,7 +92,7 @@ cdef class FrameDecoder:
             available = checked_size(size, source.size)
             self.busy = True
             self.decode(source.data, available, frames)
-        except Exception as error:
+        except BaseException as error:
             if self.busy:
                 self.error = error
                 landing_clear(&self.landing)

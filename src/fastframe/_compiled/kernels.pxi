@@ -55,7 +55,9 @@ cdef extern from "header.h":
         uint8_t role_known
         uint8_t mask_bit
 
-    int ff_parse_header(const uint8_t *p, size_t n, const ff_expectation *expect, ff_header *out) noexcept nogil
+    int ff_parse_header(
+        const uint8_t *p, size_t n, const ff_expectation *expect, ff_header *out
+    ) noexcept nogil
     size_t ff_header_size(uint64_t payload_length, int masked) noexcept nogil
     size_t ff_write_header(
         uint8_t *p, uint8_t first, uint64_t payload_length, int masked, uint32_t key
@@ -75,7 +77,8 @@ cdef const ff_kernels *kernels_of_environment() except NULL:
     cdef bytes c_name = name.encode()
     cdef const ff_kernels *chosen = ff_choose_kernels(<const char *>c_name if c_name else NULL)
     if chosen == NULL:
-        raise ImportError(f"FASTFRAME_KERNEL must be one of {', '.join(KERNELS)} on this machine, got {name!r}")
+        choices = ", ".join(KERNELS)
+        raise ImportError(f"FASTFRAME_KERNEL must be one of {choices} on this machine, got {name!r}")
     return chosen
 
 

@@ -33,10 +33,11 @@ def apply_mask(data, mask):
         TypeError: an argument is not bytes-like.
         ValueError: `mask` is not 4 bytes.
     """
-    cdef uint32_t key = read_key(mask, "mask")
     cdef Source source
+    cdef uint32_t key
     open_source(&source, data)
     try:
+        key = read_key(mask, "mask")
         result = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>source.size)
         run_mask(<uint8_t *>PyBytes_AS_STRING(result), source.data, source.size, key)
     finally:
@@ -63,7 +64,7 @@ def apply_mask_inplace(buffer, mask, offset=0):
         if offset < 0:
             raise _mistakes.negative("offset", offset)
         key = ff_key_at(key, <size_t>(offset & 3))
-    if FF_HAS_GIL and PyByteArray_CheckExact(buffer) and PyByteArray_GET_SIZE(buffer) < <Py_ssize_t>GIL_FREE_SIZE:
+    if FF_HAS_GIL and PyByteArray_CheckExact(buffer) and <size_t>PyByteArray_GET_SIZE(buffer) < GIL_FREE_SIZE:
         # Nothing else runs until it is done, so nobody can resize the buffer.
         kernels.mask(
             <uint8_t *>PyByteArray_AS_STRING(buffer),
@@ -118,12 +119,12 @@ cdef class Masker:
             New bytes of the same size.
         """
         cdef Source source
+        cdef uint32_t key
         open_source(&source, data)
         try:
             result = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>source.size)
-            run_mask(
-                <uint8_t *>PyBytes_AS_STRING(result), source.data, source.size, ff_key_at(self.key, <size_t>self.offset)
-            )
+            key = ff_key_at(self.key, <size_t>self.offset)
+            run_mask(<uint8_t *>PyBytes_AS_STRING(result), source.data, source.size, key)
             self.offset += source.size
         finally:
             close_source(&source)

@@ -74,9 +74,15 @@ cdef uint64_t read_limit(object limit, str name) except? 0:
     return UINT64_MAX if limit > UINT64_MAX else <uint64_t>limit
 
 
-cdef int read_expectation(ff_expectation *expect, object role, uint64_t max_payload_length, int allowed_rsv) except -1:
+cdef int check_role(object role) except -1:
     if not isinstance(role, Role):
         raise _mistakes.not_a_role(role)
+    return 0
+
+
+cdef int read_expectation(
+    ff_expectation *expect, object role, uint64_t max_payload_length, int allowed_rsv
+) except -1:
     # RFC 6455 section 5.1: "a client MUST mask all frames that it sends",
     # "a server MUST NOT mask any frames that it sends to the client".
     expect.role_known = True

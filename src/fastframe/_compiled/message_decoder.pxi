@@ -8,7 +8,7 @@ cdef enum Target:
 
 
 @cython.final
-cdef class Window:
+cdef class _Window:
     """The memory behind a `get_buffer`, and what keeps it alive: the object that it is part of."""
 
     cdef object owner
@@ -75,7 +75,7 @@ cdef class MessageDecoder:
     cdef uint64_t fragments
     cdef unsigned utf8_state
 
-    cdef Window window          # what get_buffer has handed out
+    cdef _Window window          # what get_buffer has handed out
     cdef object view
     cdef bint busy
     cdef readonly object error
@@ -85,16 +85,20 @@ cdef class MessageDecoder:
         self,
         role,
         *,
-        max_message_size=DEFAULT_MAX_MESSAGE_SIZE,
+        max_message_size=_DEFAULT_MAX_MESSAGE_SIZE,
         max_frame_size=None,
-        max_fragments=DEFAULT_MAX_FRAGMENTS,
+        max_fragments=_DEFAULT_MAX_FRAGMENTS,
         text_as_bytes=False,
         inflate=None,
     ):
+        check_role(role)
         self.max_message_size = read_limit(max_message_size, "max_message_size")
         self.inflate_limit = max_message_size
         read_expectation(
-            &self.expect, role, read_limit(max_frame_size, "max_frame_size"), 0x40 if inflate is not None else 0
+            &self.expect,
+            role,
+            read_limit(max_frame_size, "max_frame_size"),
+            0x40 if inflate is not None else 0,
         )
         if max_fragments is not None and max_fragments < 1:
             raise _mistakes.not_positive("max_fragments", max_fragments)
@@ -128,13 +132,13 @@ cdef class MessageDecoder:
         cdef Source source
         cdef list items = []
         cdef size_t available
-        self.enter(items)
+        self.enter()
         open_source(&source, data)
         try:
             available = source.size if size is None else checked_size(size, source.size)
             self.busy = True
             self.decode(source.data, available, items)
-        except Exception as error:
+        except BaseException as error:
             raise self.leave(error, items)
         finally:
             self.busy = False
@@ -157,7 +161,7 @@ cdef class MessageDecoder:
         Raises:
             ValueError: `minimum` is not positive.
         """
-        cdef uint64_t wanted
+        cdef uint64_t wanted, room
         if minimum < 1:
             raise _mistakes.not_positive("minimum", minimum)
         if self.busy:
@@ -168,10 +172,11 @@ cdef class MessageDecoder:
         # A part of what is missing will do, but not a sliver of it.
         wanted = min(self.missing, <uint64_t>65536)
         self.reserve(<size_t>wanted)
-        self.window = Window.__new__(Window)
+        self.window = _Window.__new__(_Window)
         self.window.owner = <object>self.landing.obj
         self.window.data = self.landing.data + self.landing.size
-        self.window.size = <Py_ssize_t>min(self.missing, <uint64_t>(self.landing.capacity - self.landing.size))
+        room = <uint64_t>(self.landing.capacity - self.landing.size)
+        self.window.size = <Py_ssize_t>min(self.missing, room)
         self.view = memoryview(self.window)
         return self.view
 
@@ -191,7 +196,7 @@ cdef class MessageDecoder:
         cdef list items = []
         cdef size_t taken
         cdef int not_ascii
-        self.enter(items)
+        self.enter()
         if self.window is None:
             raise _mistakes.no_buffer_handed_out()
         taken = checked_size(size, <size_t>self.window.size)
@@ -208,17 +213,17 @@ cdef class MessageDecoder:
                 self.landed(taken, not_ascii)
             if self.missing == 0:
                 self.end_frame(items)
-        except Exception as error:
+        except BaseException as error:
             raise self.leave(error, items)
         finally:
             self.busy = False
         return items
 
-    cdef inline int enter(self, list items) except -1:
+    cdef inline int enter(self) except -1:
         if self.busy:
             raise _mistakes.reentered()
         if self.error is not None:
-            raise with_decoded(self.error, items)
+            raise again(self.error)
         return 0
 
     cdef object leave(self, object error, list items):
@@ -235,7 +240,7 @@ cdef class MessageDecoder:
             try:
                 self.view.release()
             except BufferError:
-                pass  # somebody still looks at the memory; the Window keeps it alive
+                pass  # somebody still looks at the memory; the _Window keeps it alive
             self.view = None
             self.window = None
         return 0

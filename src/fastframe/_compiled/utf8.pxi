@@ -1,6 +1,6 @@
 # UTF-8 (RFC 3629): validation, and str from what is valid.
 
-def is_valid_utf8(data):
+def is_valid_utf8(data, /):
     """Tell whether `data` is UTF-8, whole (RFC 3629).
 
     Args:
@@ -48,7 +48,7 @@ cdef class Utf8Validator:
     def state(self):
         return self._state
 
-    def validate(self, data):
+    def validate(self, data, /):
         """Validate the next chunk.
 
         Args:
@@ -73,7 +73,7 @@ cdef class Utf8Validator:
         self.i += index
         return (index == size, self._state == FF_UTF8_ACCEPT, index, self.i)
 
-    def decode(self, byte):
+    def decode(self, byte, /):
         """Feed one byte.
 
         Args:

@@ -1,0 +1,123 @@
+# Every command of the project; needs python3 and make, the rest it installs into .venv.
+# Each step leaves a stamp in its environment and runs again only when what it was made from has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+# What `make test` adds to the compiler's flags: a warning in the extension is an error.
+STRICT_CFLAGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed)) \
+	setup.py pyproject.toml MANIFEST.in README.md LICENSE
+CYTHON := $(shell find src examples -name '*.pyx' -o -name '*.px[di]')
+DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-pure test-pythons suite kernels bench sanitize lint types docs wheels clean FORCE
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed ## build, then run the self-checking tour
+	@$(BIN)/python -m fastframe demo
+
+test: $(VENV)/.compiled $(VENV)/.dev lint types docs kernels ## build, then run every gate and the whole suite
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest
+
+test-pure: ## run the suite on the pure half, installed without the extension
+	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure
+
+test-pythons: ## build and run both halves on each Python 3.10 to 3.13 that this machine has
+	@pythons=$$($(PYTHON) tools/pythons.py) && echo "$$pythons" | while read -r version python; do \
+		echo "== Python $$version: $$python"; \
+		for half in 1 0; do \
+			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version HALF=$$half \
+				STAMP=compiled </dev/null || exit 1; \
+		done; \
+	done
+
+suite: $(VENV)/.$(STAMP) $(VENV)/.test
+	FASTFRAME_EXTENSION=$(HALF) $(BIN)/python -m pytest
+
+bench: $(VENV)/.compiled $(VENV)/.bench ## measure the codec beside its peers (BENCH=--help: what else it can do)
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench $(BENCH)
+
+sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
+	PYTHON=$(BIN)/python bash tests/sanitize.sh
+
+lint: $(VENV)/.dev ## ruff and cython-lint
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON)
+
+types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the extension itself
+	$(BIN)/python -m mypy
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
+		--allowlist tools/stubtest-allowlist.txt fastframe._codec_c
+
+kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors too
+	@grep -E '^(kernels|not run):' $<
+
+docs: $(VENV)/.docs ## build the documentation, warnings are errors
+
+wheels: $(VENV)/.dev ## build the sdist, the wheel of this machine and the pure wheel into dist/
+	rm -rf build dist
+	$(BIN)/python -m build --sdist
+	FASTFRAME_EXTENSION=1 FASTFRAME_CFLAGS=-g0 $(BIN)/python -m build --wheel
+	rm -rf build
+	FASTFRAME_EXTENSION=0 $(BIN)/python -m build --wheel
+	rm -rf build src/*.egg-info
+	ls -l dist
+
+clean: ## remove all that these commands have made
+	rm -rf .venv .venvs build dist docs/_build src/*.egg-info
+	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests bench tools examples -name __pycache__ -exec rm -rf {} +
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip setuptools Cython
+	touch $@
+
+# Rewritten only when a file was added or removed, which no time stamp of the others tells.
+$(VENV)/.sources: $(VENV)/.created FORCE
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+# A build directory left over hides a broken compiler and deleted files: none survives.
+define INSTALL
+	rm -rf build src/*.egg-info
+	$(PIP) install --no-build-isolation --check-build-dependencies .
+	rm -rf build src/*.egg-info
+endef
+
+# Three ways to install the same sources: as a user does, with the extension for certain, and without it.
+$(VENV)/.installed: $(VENV)/.sources $(SOURCES)
+	$(INSTALL)
+	touch $@
+
+$(VENV)/.compiled: export FASTFRAME_EXTENSION = 1
+$(VENV)/.compiled: export FASTFRAME_CFLAGS = $(STRICT_CFLAGS)
+$(VENV)/.compiled: $(VENV)/.sources $(SOURCES)
+	$(INSTALL)
+	touch $(VENV)/.installed $@
+
+$(VENV)/.pure: export FASTFRAME_EXTENSION = 0
+$(VENV)/.pure: $(VENV)/.sources $(SOURCES)
+	$(INSTALL)
+	touch $(VENV)/.installed $@
+
+# The extras of the package that is installed by now: pip only adds what they name.
+$(VENV)/.dev $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+	$(PIP) install 'fastframe[$*]'
+	touch $@
+
+$(VENV)/.kernels: $(wildcard src/fastframe/_kernels/*.h tests/kernels/* tests/vectors/*) | $(VENV)/.created
+	$(BIN)/python tests/kernels/run.py >$@.log 2>&1; status=$$?; cat $@.log; exit $$status
+	mv $@.log $@
+
+# -E: a warning in a page that is cached would be said only once.
+$(VENV)/.docs: $(VENV)/.dev $(DOCS) $(SOURCES) | $(VENV)/.installed
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
+	touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks of the frame codec beside its peers: ``python -m bench --help``."""

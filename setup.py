@@ -1,0 +1,79 @@
+"""Builds fastframe._codec_c, the compiled half of the codec; everything else is in pyproject.toml.
+
+Environment variables:
+    FASTFRAME_EXTENSION: ``0`` leaves the extension out; ``1`` fails if it cannot be built; unset warns
+        in that case and goes on with the pure half alone.
+    FASTFRAME_CFLAGS: more flags for the C compiler (warnings, sanitizers), placed after our own.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, CompileError, ExecError, LinkError, PlatformError
+
+COMPILER_FAILED = (CCompilerError, CompileError, ExecError, LinkError, PlatformError)
+
+NO_COMPILER = """
+*************************************************************************
+fastframe: the compiled half of the codec could NOT be built:
+    {error}
+The install goes on with the pure-Python half, which behaves the same and
+is much slower. To get the compiled half, install a C compiler and the
+headers of Python, then install fastframe again without pip's cache.
+FASTFRAME_EXTENSION=1 makes this an error, FASTFRAME_EXTENSION=0 silences it.
+*************************************************************************
+"""
+
+SETTING = os.environ.get("FASTFRAME_EXTENSION", "")
+if SETTING not in ("", "0", "1"):
+    sys.exit(f"FASTFRAME_EXTENSION must be 0, 1 or unset, got {SETTING!r}")
+
+
+class BuildExtension(build_ext):
+    """Runs Cython at build time only, its C in the temporary directory, where no wheel picks it up."""
+
+    def build_extensions(self):
+        from Cython.Build import cythonize
+
+        flags = ["/O2"] if self.compiler.compiler_type == "msvc" else ["-O3"]
+        flags += os.environ.get("FASTFRAME_CFLAGS", "").split()
+        for extension in self.extensions:
+            extension.sources = cythonize([extension], build_dir=self.build_temp)[0].sources
+            extension.extra_compile_args = flags
+        try:
+            super().build_extensions()
+        except COMPILER_FAILED as error:
+            if SETTING == "1":
+                raise
+            print(NO_COMPILER.format(error=error), file=sys.stderr)
+            self.go_on_pure()
+
+    def go_on_pure(self):
+        self.distribution.ext_modules = []
+        # What is left runs everywhere, so its wheel is to be named py3-none-any.
+        wheel = self.distribution.get_command_obj("bdist_wheel", create=False)
+        if wheel is not None:
+            wheel.root_is_pure = True
+
+
+def extensions():
+    # Elsewhere (PyPy) the pure half is the one to use: a JIT cannot see into an extension.
+    if SETTING == "0" or (SETTING == "" and platform.python_implementation() != "CPython"):
+        return []
+    package = Path("src/fastframe")
+    included = [*package.glob("*.pxd"), *package.glob("_compiled/*.pxi"), *package.glob("_kernels/*.h")]
+    return [
+        Extension(
+            "fastframe._codec_c",
+            ["src/fastframe/_codec_c.pyx"],
+            include_dirs=["src/fastframe/_kernels"],
+            depends=sorted(path.as_posix() for path in included),
+        )
+    ]
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExtension})
