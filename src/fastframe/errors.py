@@ -3,17 +3,45 @@
 ::
 
     FastframeError
-    └── ProtocolError      the peer broke RFC 6455            close code 1002
-        ├── InvalidUtf8    a text message is not UTF-8        close code 1007
-        └── MessageTooBig  a limit of ours was exceeded       close code 1009
+    ├── ProtocolError          the peer broke RFC 6455            close code 1002
+    │   ├── InvalidUtf8        a text message is not UTF-8        close code 1007
+    │   └── MessageTooBig      a limit of ours was exceeded       close code 1009
+    ├── HandshakeError         the opening handshake failed
+    │   ├── InvalidRequest     a client's request; says which HTTP status answers it
+    │   └── InvalidResponse    a server's answer
+    │       └── RejectedByServer   a proper HTTP answer, but no acceptance
+    ├── InvalidURI             no WebSocket URI (also a ValueError)
+    └── ConnectionClosed       the conversation is over
+        ├── ConnectionClosedOK     as both wanted (1000 or 1001)
+        └── ConnectionClosedError  for any other reason
 
-All of them are the peer's fault. A mistake of the caller is a ``TypeError`` or
-a ``ValueError``, raised at the call that makes it.
+`ProtocolError` and `HandshakeError` are the peer's fault. A mistake of the
+caller is a ``TypeError`` or a ``ValueError``, raised at the call that makes it.
 """
 
 from __future__ import annotations
 
-__all__ = ["FastframeError", "InvalidUtf8", "MessageTooBig", "ProtocolError"]
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .frames import Close
+    from .handshake import Response
+
+__all__ = [
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "FastframeError",
+    "HandshakeError",
+    "InvalidRequest",
+    "InvalidResponse",
+    "InvalidURI",
+    "InvalidUtf8",
+    "MessageTooBig",
+    "ProtocolError",
+    "RejectedByServer",
+]
 
 
 class FastframeError(Exception):
@@ -50,3 +78,93 @@ class MessageTooBig(ProtocolError):
     """A frame or message exceeds a limit that the receiver had set."""
 
     close_code = 1009
+
+
+class HandshakeError(FastframeError):
+    """The opening handshake failed (RFC 6455 section 4)."""
+
+
+class InvalidRequest(HandshakeError):
+    """What a client sent is no request for a WebSocket connection.
+
+    Attributes:
+        status: the HTTP status to answer with.
+        headers: header fields that the answer needs, such as the supported
+            version (RFC 6455 section 4.4).
+    """
+
+    def __init__(self, message: str, status: int = 400, headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = tuple(headers)
+
+
+class InvalidResponse(HandshakeError):
+    """What a server answered does not accept the connection as RFC 6455 section 4.1 demands."""
+
+
+class RejectedByServer(InvalidResponse):
+    """The server answered with an HTTP status other than 101.
+
+    Attributes:
+        response: the answer.
+    """
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"server answered with HTTP status {response.status}")
+        self.response = response
+
+
+class InvalidURI(FastframeError, ValueError):
+    """A string is no WebSocket URI (RFC 6455 section 3)."""
+
+
+class ConnectionClosed(FastframeError):
+    """The conversation is over.
+
+    Attributes:
+        received: the peer's close frame, or None if none came.
+        sent: our close frame, or None if none was sent.
+        received_first: whether the peer's came before ours went out; None
+            unless there were both.
+    """
+
+    def __init__(
+        self,
+        received: Close | None,
+        sent: Close | None,
+        received_first: bool | None = None,
+        explanation: str = "",
+    ) -> None:
+        self.received = received
+        self.sent = sent
+        self.received_first = received_first
+        self.explanation = explanation
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        if self.received is None and self.sent is None:
+            story = "no close frame received or sent"
+        elif self.sent is None:
+            story = f"received {_describe(self.received)}; sent no close frame"
+        elif self.received is None:
+            story = f"sent {_describe(self.sent)}; received no close frame"
+        elif self.received_first:
+            story = f"received {_describe(self.received)}; then sent {_describe(self.sent)}"
+        else:
+            story = f"sent {_describe(self.sent)}; then received {_describe(self.received)}"
+        return f"{story} ({self.explanation})" if self.explanation else story
+
+
+def _describe(close: Close | None) -> str:
+    if close is None or close.close_code is None:
+        return "a close frame without a code"
+    return f"{close.close_code} {close.close_reason}".rstrip()
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """The connection was closed as it should be, with 1000 (normal) or 1001 (going away)."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """The connection ended in another way: a protocol error, a lost peer, a timeout."""

@@ -1,0 +1,285 @@
+"""HTTP header fields, and the lists inside their values.
+
+Everything here takes time linear in the length of its input, and uses no
+regular expression: quoted strings in Sec-WebSocket-Extensions have brought
+down servers whose expressions backtracked (CVE-2020-7662, CVE-2021-32640).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias, overload
+
+from .errors import FastframeError
+
+__all__ = [
+    "Extension",
+    "Headers",
+    "HeadersLike",
+    "MultipleValues",
+    "build_extensions",
+    "parse_extensions",
+    "parse_token_list",
+]
+
+# RFC 9110 section 5.6.2, tchar.
+_TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# RFC 9110 section 5.5: "Field values containing CR, LF, or NUL characters are
+# invalid and dangerous"; those with other control characters are invalid too.
+_FORBIDDEN_IN_VALUES = frozenset(map(chr, [*range(0x20), 0x7F])) - {"\t"}
+# RFC 9110 section 5.6.3, OWS.
+_WHITESPACE = " \t"
+
+
+class MultipleValues(FastframeError, LookupError):
+    """A header field that is asked for as one value was given more than once."""
+
+
+class Headers:
+    """Header fields in their order, with their names as they were written.
+
+    Names are looked up in any case (RFC 9110 section 5.1). A name may occur
+    more than once: `get` and ``headers[name]`` refuse to choose among several
+    values, since sender and proxy may choose differently; `get_all` has them.
+
+    Args:
+        fields: a mapping, or pairs of name and value.
+
+    Raises:
+        ValueError: a name is no token, or a value has characters that must
+            not be sent (control characters, what is not in ISO-8859-1) or
+            white space at an end. The message names the field.
+    """
+
+    __slots__ = ("_fields", "_values")
+
+    def __init__(self, fields: HeadersLike = ()) -> None:
+        self._fields: list[tuple[str, str]] = []
+        self._values: dict[str, list[str]] = {}
+        for name, value in _pairs(fields):
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field, whether there are others of this name or not.
+
+        Raises:
+            ValueError: as for the constructor.
+        """
+        _check_token(name, "header name")
+        _check_value(name, value)
+        self._fields.append((name, value))
+        self._values.setdefault(name.lower(), []).append(value)
+
+    def set(self, name: str, value: str) -> None:
+        """Replace all fields of this name by one, at the place of the first of them.
+
+        Raises:
+            ValueError: as for the constructor.
+        """
+        if name not in self:
+            self.add(name, value)
+            return
+        _check_value(name, value)
+        key = name.lower()
+        self._values[key] = [value]
+        places = [place for place, (other, _) in enumerate(self._fields) if other.lower() == key]
+        self._fields[places[0]] = (name, value)
+        for place in reversed(places[1:]):
+            del self._fields[place]
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the value of the only field of this name, or `default` if there is none.
+
+        Raises:
+            MultipleValues: there are several.
+        """
+        values = self._values.get(name.lower())
+        if values is None:
+            return default
+        if len(values) > 1:
+            raise MultipleValues(f"header {name} occurs {len(values)} times")
+        return values[0]
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the values of all fields of this name, in their order."""
+        return list(self._values.get(name.lower(), ()))
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names, as often as each occurs."""
+        return (name for name, _ in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return all pairs of name and value, in their order."""
+        return list(self._fields)
+
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """Return all pairs as the bytes to send (values in ISO-8859-1, RFC 9110 section 5.5)."""
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in self._fields]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same fields come in the same order, names in any case."""
+        if not isinstance(other, Headers):
+            return NotImplemented
+        return _folded(self._fields) == _folded(other._fields)
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __repr__(self) -> str:
+        return f"Headers({self._fields!r})"
+
+
+HeadersLike: TypeAlias = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
+"""What `Headers` can be made from."""
+
+
+class Extension(NamedTuple):
+    """One element of Sec-WebSocket-Extensions (RFC 6455 section 9.1)."""
+
+    name: str
+    parameters: tuple[tuple[str, str | None], ...] = ()
+    """Names with their values, None for a parameter without one; quotes are taken off."""
+
+
+def parse_token_list(value: str) -> list[str]:
+    """Read a list of tokens, as in Connection or Sec-WebSocket-Protocol.
+
+    Args:
+        value: the value of one header field, or of several joined by commas.
+
+    Returns:
+        The tokens, empty elements left out as RFC 9110 section 5.6.1.2 demands.
+
+    Raises:
+        ValueError: an element is no token.
+    """
+    tokens = [token for element in value.split(",") if (token := element.strip(_WHITESPACE))]
+    for token in tokens:
+        _check_token(token, "element")
+    return tokens
+
+
+def parse_extensions(value: str) -> list[Extension]:
+    """Read the value of Sec-WebSocket-Extensions (RFC 6455 section 9.1).
+
+    Args:
+        value: the value of one header field, or of several joined by commas.
+
+    Returns:
+        The extensions in their order, empty elements left out (RFC 9110 section 5.6.1.2).
+
+    Raises:
+        ValueError: a name or a value is no token.
+    """
+    # A quoted string cannot hide a separator: "the value after quoted-string
+    # unescaping MUST conform to the 'token' ABNF", and no separator does. What
+    # is cut here inside of quotes lacks its closing quote and is refused.
+    return [_parse_extension(element) for element in value.split(",") if element.strip(_WHITESPACE)]
+
+
+def build_extensions(extensions: Iterable[Extension]) -> str:
+    """Write the value of Sec-WebSocket-Extensions.
+
+    Raises:
+        ValueError: a name or a value is no token.
+    """
+    return ", ".join(_build_extension(extension) for extension in extensions)
+
+
+def _parse_extension(element: str) -> Extension:
+    name, *parameters = element.split(";")
+    return Extension(_parse_token(name, "extension"), tuple(map(_parse_parameter, parameters)))
+
+
+def _parse_parameter(parameter: str) -> tuple[str, str | None]:
+    # White space around "=" is allowed: RFC 6455 section 4.3 applies the
+    # "implied *LWS rule" of RFC 2616.
+    name, equals, value = parameter.partition("=")
+    name = _parse_token(name, "parameter")
+    if not equals:
+        return name, None
+    value = value.strip(_WHITESPACE)
+    if value.startswith('"'):
+        value = _unquoted(value)
+    return name, _parse_token(value, f"value of {name}")
+
+
+def _unquoted(quoted: str) -> str:
+    """Take off the quotes and the backslashes (RFC 9110 section 5.6.4)."""
+    if "\\" not in quoted:
+        content, end, rest = quoted[1:].partition('"')
+        if not end or rest:
+            raise ValueError(f"quoted string {quoted} does not end with its second quote")
+        return content
+    characters = iter(quoted[1:])
+    pieces: list[str] = []
+    for character in characters:
+        if character == '"':
+            break
+        pieces.append(next(characters, "") if character == "\\" else character)
+    else:
+        raise ValueError(f"quoted string {quoted} does not end with a quote")
+    if next(characters, None) is not None:
+        raise ValueError(f"quoted string {quoted} goes on after its closing quote")
+    return "".join(pieces)
+
+
+def _build_extension(extension: Extension) -> str:
+    _check_token(extension.name, "extension")
+    pieces = [extension.name]
+    for name, value in extension.parameters:
+        _check_token(name, "parameter")
+        if value is None:
+            pieces.append(name)
+        else:
+            _check_token(value, f"value of {name}")
+            pieces.append(f"{name}={value}")
+    return "; ".join(pieces)
+
+
+def _parse_token(text: str, what: str) -> str:
+    token = text.strip(_WHITESPACE)
+    _check_token(token, what)
+    return token
+
+
+def _check_token(token: str, what: str) -> None:
+    if not token or not _TOKEN_CHARACTERS.issuperset(token):
+        raise ValueError(f"{what} {token!r} is not a token (RFC 9110 5.6.2)")
+
+
+def _check_value(name: str, value: str) -> None:
+    if not _FORBIDDEN_IN_VALUES.isdisjoint(value):
+        raise ValueError(f"value of header {name} has a control character: {value!r}")
+    if value.strip(_WHITESPACE) != value:
+        raise ValueError(f"value of header {name} begins or ends with white space: {value!r}")
+    if not value.isascii():
+        try:
+            value.encode("latin-1")
+        except UnicodeEncodeError:
+            raise ValueError(f"value of header {name} is not in ISO-8859-1: {value!r}") from None
+
+
+def _pairs(fields: HeadersLike) -> Iterable[tuple[str, str]]:
+    if isinstance(fields, (Headers, Mapping)):
+        return fields.items()
+    return fields
+
+
+def _folded(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name.lower(), value) for name, value in fields]
