@@ -31,7 +31,7 @@ CLASSES = {
     "Masker": {"offset", "process"},
     "Utf8Validator": {"UTF8_ACCEPT", "UTF8_REJECT", "codepoint", "decode", "i", "reset", "state", "validate"},
     "FrameDecoder": {"error", "receive", "retained"},
-    "MessageDecoder": {"close", "error", "get_buffer", "receive", "received", "retained"},
+    "MessageDecoder": {"close", "control_frames", "error", "get_buffer", "receive", "received", "retained"},
     "FrameEncoder": {"append", "append_encoded", "take"},
 }
 SIGNATURES = {

@@ -258,3 +258,13 @@ def test_decoders_do_not_share_state(codec: ModuleType) -> None:
     assert one.receive(b"\x01\x02\xe4\xbd") == two.receive(b"\x02\x01z") == []
     assert one.receive(b"\x80\x01\xa0") == ["你"]
     assert two.receive(b"\x80\x00") == [b"z"]
+
+
+def test_control_frames_of_the_last_call_are_counted(codec: ModuleType) -> None:
+    decoder = codec.MessageDecoder(Role.CLIENT)
+    ping, text = data_frame(Role.CLIENT, 9, b""), data_frame(Role.CLIENT, 1, b"a")
+    for wire, count in [(text, 0), (ping + text + ping, 2), (text, 0), (b"", 0), (ping, 1), (ping[:1], 0)]:
+        decoder.receive(wire)
+        assert decoder.control_frames == count
+    assert decoder.receive(ping[1:] + data_frame(Role.CLIENT, 8, b"")) == [Ping(), Close()]
+    assert decoder.control_frames == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .codec import (
     BACKEND,
     FrameDecoder,
@@ -17,8 +19,32 @@ from .codec import (
     is_valid_utf8,
     parse_header,
 )
-from .errors import FastframeError, InvalidUtf8, MessageTooBig, ProtocolError
+from .errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    FastframeError,
+    HandshakeError,
+    InvalidRequest,
+    InvalidResponse,
+    InvalidURI,
+    InvalidUtf8,
+    MessageTooBig,
+    ProtocolError,
+    RejectedByServer,
+)
 from .frames import Close, CloseCode, Frame, FrameHeader, Opcode, Ping, Pong, Role
+
+if TYPE_CHECKING:
+    from .aio.broadcast import broadcast, prepare
+    from .aio.client import connect
+    from .aio.server import Server, serve
+    from .aio.stream import WebSocketStream
+    from .aio.websocket import WebSocket
+    from .connection import Connection, State
+    from .deflate import PerMessageDeflate
+    from .handshake import Request, Response
+    from .http_headers import Headers
 
 __version__ = "0.1.0"
 
@@ -26,27 +52,80 @@ __all__ = [
     "BACKEND",
     "Close",
     "CloseCode",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
     "FastframeError",
     "Frame",
     "FrameDecoder",
     "FrameEncoder",
     "FrameHeader",
+    "HandshakeError",
+    "Headers",
+    "InvalidRequest",
+    "InvalidResponse",
+    "InvalidURI",
     "InvalidUtf8",
     "Masker",
     "MessageDecoder",
     "MessageTooBig",
     "Opcode",
+    "PerMessageDeflate",
     "Ping",
     "Pong",
     "ProtocolError",
+    "RejectedByServer",
+    "Request",
+    "Response",
     "Role",
+    "Server",
+    "State",
     "Utf8Validator",
+    "WebSocket",
+    "WebSocketStream",
     "__version__",
     "apply_mask",
     "apply_mask_inplace",
+    "broadcast",
     "build_info",
+    "connect",
     "encode_frame",
     "encode_header",
     "is_valid_utf8",
     "parse_header",
+    "prepare",
+    "serve",
 ]
+
+# The codec alone is imported at once; asyncio, h11 and ssl when they are needed.
+_LATE = {
+    "Connection": "connection",
+    "Headers": "http_headers",
+    "PerMessageDeflate": "deflate",
+    "Request": "handshake",
+    "Response": "handshake",
+    "Server": "aio.server",
+    "State": "connection",
+    "WebSocket": "aio.websocket",
+    "WebSocketStream": "aio.stream",
+    "broadcast": "aio.broadcast",
+    "connect": "aio.client",
+    "prepare": "aio.broadcast",
+    "serve": "aio.server",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -76,6 +76,7 @@ class MessageDecoder:
         "_busy",
         "_close",
         "_compressed",
+        "_control_frames",
         "_error",
         "_expected",
         "_fin",
@@ -125,6 +126,7 @@ class MessageDecoder:
         self._inflate = inflate
         self._error: BaseException | None = None
         self._close: Close | None = None
+        self._control_frames = 0
         self._busy = False
         self._view: memoryview | None = None
         self._read_whole = read_whole_masked if role is Role.SERVER else read_whole_unmasked
@@ -139,6 +141,11 @@ class MessageDecoder:
     def close(self) -> Close | None:
         """The peer's close frame, once it has come; all bytes after it are dropped."""
         return self._close
+
+    @property
+    def control_frames(self) -> int:
+        """How many of the items of the last call are `Ping`, `Pong` or `Close`."""
+        return self._control_frames
 
     @property
     def retained(self) -> int:
@@ -243,6 +250,7 @@ class MessageDecoder:
 
     def _guarded(self, decode: Callable[[_Part, list[Item]], None], part: _Part) -> list[Item]:
         items: list[Item] = []
+        self._control_frames = 0
         self._busy = True
         try:
             decode(part, items)
@@ -362,6 +370,7 @@ class MessageDecoder:
         payload = data[start:stop]
         if key is not None:
             payload = masked(payload, key)
+        self._control_frames += 1
         if opcode == Opcode.PING:
             items.append(Ping(payload))
         elif opcode == Opcode.PONG:

@@ -51,6 +51,8 @@ cdef class MessageDecoder:
         close: the `Close` that ended the conversation, or None. What comes
             after it is dropped (RFC 6455 section 5.5.1).
         retained: bytes held of an unfinished message, frame or header.
+        control_frames: how many of the items of the last call are `Ping`,
+            `Pong` or `Close`; 0 tells that all are messages.
     """
 
     cdef ff_expectation expect
@@ -80,6 +82,7 @@ cdef class MessageDecoder:
     cdef bint busy
     cdef readonly object error
     cdef readonly object close
+    cdef readonly size_t control_frames
 
     def __init__(
         self,
@@ -224,6 +227,7 @@ cdef class MessageDecoder:
             raise _mistakes.reentered()
         if self.error is not None:
             raise again(self.error)
+        self.control_frames = 0
         return 0
 
     cdef object leave(self, object error, list items):
@@ -400,6 +404,7 @@ cdef class MessageDecoder:
         cdef uint8_t opcode = self.header.first & 0x0F
         payload = PyBytes_FromStringAndSize(<const char *>self.control, self.control_size)
         self.control_size = 0
+        self.control_frames += 1
         if opcode == 9:
             return Ping(payload)
         if opcode == 10:

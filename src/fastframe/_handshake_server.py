@@ -1,0 +1,332 @@
+"""The server's side of the opening handshake (RFC 6455 section 4.2)."""
+
+from __future__ import annotations
+
+import enum
+import http
+import re
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import h11
+
+from ._handshake_common import (
+    DEFAULT_MAX_HEADER_COUNT,
+    DEFAULT_MAX_HEADER_SIZE,
+    DEFAULT_MAX_HEADERS_BYTES,
+    HANDSHAKE_HEADERS,
+    MESSAGE_HEADERS,
+    PRODUCT,
+    VERSION,
+    Request,
+    Response,
+    accept_key,
+    check_subprotocols,
+    decoded_headers,
+    list_field,
+    refuse_headers,
+)
+from ._http_head import HeadLimits, HeadReader
+from .errors import InvalidRequest
+from .http_headers import Headers, HeadersLike, MultipleValues, parse_extensions, parse_token_list
+from .uri import split_host_and_port
+
+if TYPE_CHECKING:
+    from .deflate import DeflateCodec, PerMessageDeflate
+
+# RFC 9110 section 15.5.22: an answer with 426 "MUST send an Upgrade header
+# field"; RFC 6455 section 4.4: and Sec-WebSocket-Version, "indicating the
+# version(s) the server is capable of understanding".
+_UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
+
+
+class _Automatic(enum.Enum):
+    AUTOMATIC = "the one that the handshake chooses"
+
+
+AUTOMATIC = _Automatic.AUTOMATIC
+"""For `ServerHandshake.accept`: choose the subprotocol as the options say."""
+
+
+class ServerHandshake:
+    """The server's side of one opening handshake.
+
+    `receive` until it returns the request, then `accept` or `reject`. When it
+    raises, `reject` with the status and headers of the exception. In every
+    case but acceptance the connection is to be closed after the answer.
+
+    Args:
+        origins: values of Origin to accept: strings are compared exactly,
+            compiled patterns have to match the whole value, None stands for a
+            request without Origin. Without `origins` every page on the web may
+            connect through its visitors' browsers, with their cookies: give
+            them wherever cookies or the network's borders protect something.
+        subprotocols: those we speak, the preferred one first: the first one
+            that the client offers too is chosen, in our order and not in
+            the client's. If there is none the connection goes on without.
+        select_subprotocol: chooses instead, from those that the client offers
+            (in its order, maybe none), or returns None for no subprotocol; it
+            may raise InvalidRequest to refuse. `subprotocols` are not looked at then.
+        deflate: the wishes for permessage-deflate, or None to decline it.
+        server_header: value of the header Server, or None for none.
+        max_header_count: header fields at most.
+        max_header_size: bytes at most in the request line and in each field.
+        max_headers_bytes: bytes at most in all of it.
+
+    Raises:
+        TypeError: a string is given instead of a sequence of strings.
+        ValueError: an option has an impossible value.
+
+    Attributes:
+        request: the request once it is known, even if it is refused later.
+        response: the answer given, or None.
+        subprotocol: the one chosen, or None.
+        deflate: the codec of the connection if permessage-deflate was agreed on.
+    """
+
+    def __init__(
+        self,
+        *,
+        origins: Sequence[str | re.Pattern[str] | None] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        select_subprotocol: Callable[[Sequence[str]], str | None] | None = None,
+        deflate: PerMessageDeflate | None = None,
+        server_header: str | None = PRODUCT,
+        max_header_count: int = DEFAULT_MAX_HEADER_COUNT,
+        max_header_size: int = DEFAULT_MAX_HEADER_SIZE,
+        max_headers_bytes: int = DEFAULT_MAX_HEADERS_BYTES,
+    ) -> None:
+        if isinstance(origins, str):
+            raise TypeError(f"origins must be a sequence of strings, got {origins!r}")
+        limits = HeadLimits(max_header_count, max_header_size, max_headers_bytes).check()
+        self._reader: HeadReader | None = HeadReader(limits, "request line", InvalidRequest)
+        self._origins = origins
+        self._subprotocols = check_subprotocols(subprotocols)
+        self._select_subprotocol = select_subprotocol
+        self._wishes = deflate
+        self._server_header = server_header
+        self._is_head_method = False
+        self._keeps_trailing = False
+        self._trailing: list[bytes] = []
+        self.request: Request | None = None
+        self.response: Response | None = None
+        self.subprotocol: str | None = None
+        self.deflate: DeflateCodec | None = None
+
+    @property
+    def trailing(self) -> bytes:
+        """Bytes that came after the request: the connection's first ones."""
+        return b"".join(self._trailing)
+
+    def receive(self, data: bytes) -> Request | None:
+        """Take bytes of the socket.
+
+        What comes after the request is kept for `trailing`, without a limit:
+        who takes time to answer stops reading. What comes after a failure is
+        dropped.
+
+        Returns:
+            The request, once; None while more of it is needed, and afterwards.
+
+        Raises:
+            InvalidRequest: it is malformed, breaks a limit, has another method
+                than GET, or asks for a WebSocket connection in a wrong way or
+                from a wrong origin. A proper request for something else is
+                returned, for an ordinary answer.
+        """
+        reader = self._reader
+        if reader is None:
+            if self._keeps_trailing:
+                self._trailing.append(data)
+            return None
+        self._reader = None
+        head = reader.receive(data)
+        if head is None:
+            self._reader = reader
+            return None
+        self.request = self._parse(head)
+        if self.request.is_upgrade:
+            self._check_upgrade(self.request)
+        self._keeps_trailing = True
+        self._trailing.append(reader.rest)
+        return self.request
+
+    def accept(
+        self,
+        request: Request,
+        *,
+        extra_headers: HeadersLike = (),
+        subprotocol: str | _Automatic | None = AUTOMATIC,
+    ) -> bytes:
+        """Accept the connection.
+
+        Args:
+            request: what `receive` has returned.
+            extra_headers: further header fields of the answer.
+            subprotocol: instead of the one chosen by the options; None: none.
+
+        Returns:
+            The answer, to be sent before any frame.
+
+        Raises:
+            InvalidRequest: the request does not ask for a WebSocket
+                connection, or `select_subprotocol` refuses it.
+            ValueError: the subprotocol was not offered; an extra header is no
+                proper one, or not the caller's to set.
+            RuntimeError: the request is answered already.
+        """
+        if not request.is_upgrade:
+            raise InvalidRequest("not a request for a WebSocket connection", 426, _UPGRADE_REQUIRED)
+        chosen = self._choose(request.subprotocols) if subprotocol is AUTOMATIC else subprotocol
+        if chosen is not None and chosen not in request.subprotocols:
+            offered = ", ".join(request.subprotocols) or "none"
+            raise ValueError(f"subprotocol {chosen!r} is not one that the client offers ({offered})")
+        extra = Headers(extra_headers)
+        refuse_headers(extra, HANDSHAKE_HEADERS)
+        headers = Headers([("Upgrade", "websocket"), ("Connection", "Upgrade")])
+        headers.add("Sec-WebSocket-Accept", accept_key(request.headers["Sec-WebSocket-Key"]))
+        if chosen is not None:
+            headers.add("Sec-WebSocket-Protocol", chosen)
+        agreed = (
+            (
+            self._wishes.accept(request.extensions) if self._wishes is not None else None
+        )
+        )
+        if agreed is not None:
+            headers.add("Sec-WebSocket-Extensions", agreed[0])
+        answer = self._answer(Response(101, headers), extra)
+        self.subprotocol = chosen
+        self.deflate = agreed[1] if agreed else None
+        return answer
+
+    def reject(self, status: int, headers: HeadersLike = (), body: bytes = b"") -> bytes:
+        """Give an ordinary HTTP answer, after which the connection is to be closed.
+
+        Args:
+            status: 200 to 599.
+            headers: header fields; without a Content-Type among them a body is
+                called plain text in UTF-8.
+            body: the whole of it.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ValueError: a status that has another meaning, or that has no body
+                but is given one; a header that is no proper one, or not the
+                caller's to set.
+            RuntimeError: the request is answered already.
+        """
+        if not 200 <= status <= 599:
+            raise ValueError(f"status must be in 200..599, got {status}")
+        extra = Headers(headers)
+        refuse_headers(extra, MESSAGE_HEADERS)
+        # RFC 9110 section 7.8: "A sender of Upgrade MUST also send an
+        # "Upgrade" connection option".
+        ours = Headers([("Connection", "close, Upgrade" if "Upgrade" in extra else "close")])
+        # RFC 9110 sections 6.4.1 and 8.6: no body, and no length of one.
+        if status not in (204, 304):
+            ours.add("Content-Length", str(len(body)))
+        elif body:
+            raise ValueError(f"an answer with status {status} has no body")
+        if body and "Content-Type" not in extra:
+            ours.add("Content-Type", "text/plain; charset=utf-8")
+        if "Date" not in extra:
+            ours.add("Date", formatdate(usegmt=True))
+        answer = self._answer(Response(status, ours, body), extra)
+        # RFC 9110 section 9.3.2: no body for HEAD.
+        return answer if self._is_head_method else answer + body
+
+    def _answer(self, response: Response, extra: Headers) -> bytes:
+        if self.response is not None:
+            raise RuntimeError(f"the request is answered already, with status {self.response.status}")
+        for name, value in extra.items():
+            response.headers.add(name, value)
+        if self._server_header is not None and "Server" not in extra:
+            response.headers.add("Server", self._server_header)
+        try:
+            response.reason = http.HTTPStatus(response.status).phrase
+        except ValueError:
+            response.reason = ""
+        self.response = response
+        lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def _parse(self, head: bytes) -> Request:
+        try:
+            parser = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head))
+            parser.receive_data(head)
+            event = parser.next_event()
+        except h11.RemoteProtocolError as error:
+            raise InvalidRequest(f"malformed HTTP request: {str(error)[:200]}") from None
+        assert isinstance(event, h11.Request)  # the head is whole
+        headers = decoded_headers(event)
+        self._is_head_method = event.method == b"HEAD"
+        _check_request(event, headers)
+        return Request(event.target.decode("ascii"), headers, _is_upgrade(headers))
+
+    def _check_upgrade(self, request: Request) -> None:
+        """Check what RFC 6455 section 4.2.1 demands, and read the offers."""
+        headers = request.headers
+        try:
+            version = headers.get("Sec-WebSocket-Version", "")
+            if version != VERSION:
+                raise InvalidRequest(f"Sec-WebSocket-Version {version!r} is not 13", 426, _UPGRADE_REQUIRED)
+            accept_key(headers.get("Sec-WebSocket-Key", ""))
+            origin = headers.get("Origin")
+            request.subprotocols = tuple(parse_token_list(list_field(headers, "Sec-WebSocket-Protocol")))
+            request.extensions = tuple(parse_extensions(list_field(headers, "Sec-WebSocket-Extensions")))
+        except (ValueError, MultipleValues) as error:
+            raise InvalidRequest(str(error)) from None
+        if self._origins is not None and not any(_matches(origin, allowed) for allowed in self._origins):
+            shown = "without Origin" if origin is None else f"from origin {origin!r}"
+            raise InvalidRequest(f"request {shown} is not allowed", 403)
+
+    def _choose(self, offered: Sequence[str]) -> str | None:
+        if self._select_subprotocol is None:
+            return next((subprotocol for subprotocol in self._subprotocols if subprotocol in offered), None)
+        return self._select_subprotocol(offered)
+
+
+def _check_request(event: h11.Request, headers: Headers) -> None:
+    """Refuse what h11 lets through and HTTP does not, or what we have no use for."""
+    if event.http_version != b"1.1":
+        # RFC 6455 section 4.2.1: "An HTTP/1.1 or higher GET request".
+        version = event.http_version.decode()
+        raise InvalidRequest(f"HTTP/{version} request, but a WebSocket handshake needs HTTP/1.1")
+    if "Transfer-Encoding" in headers and "Content-Length" in headers:
+        # RFC 9112 section 6.3: "ought to be handled as an error".
+        raise InvalidRequest("both Transfer-Encoding and Content-Length")
+    try:
+        split_host_and_port(headers["Host"])
+    except ValueError as error:
+        # RFC 9112 section 3.2: 400 for an invalid Host.
+        raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
+    if event.method != b"GET":
+        raise InvalidRequest(f"method {event.method[:64].decode()} is not GET", 405, [("Allow", "GET")])
+    if not event.target.startswith(b"/") or b"#" in event.target:
+        raise InvalidRequest("request target is not a path (RFC 9112 3.2.1)")
+    if "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip("0"):
+        # Who sees a body here and who does not disagree on where frames begin.
+        raise InvalidRequest("GET request with a body")
+
+
+def _is_upgrade(headers: Headers) -> bool:
+    # RFC 9110 section 7.8: protocols are compared in any case; they may have a
+    # version after "/", so they are no tokens.
+    upgrade = list_field(headers, "Upgrade").lower().split(",")
+    if "websocket" not in (protocol.strip(" \t") for protocol in upgrade):
+        return False
+    try:
+        options = parse_token_list(list_field(headers, "Connection").lower())
+    except ValueError as error:
+        raise InvalidRequest(f"malformed Connection header: {error}") from None
+    return "upgrade" in options
+
+
+def _matches(origin: str | None, allowed: str | re.Pattern[str] | None) -> bool:
+    if isinstance(allowed, re.Pattern):
+        return origin is not None and allowed.fullmatch(origin) is not None
+    return origin == allowed

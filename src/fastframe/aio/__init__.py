@@ -1,0 +1,1 @@
+"""fastframe on asyncio: the only rooms that know event loops and sockets."""

@@ -1,0 +1,315 @@
+"""The client: connects, performs the opening handshake, hands out the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl as ssl_module
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from ..connection import Connection
+from ..errors import HandshakeError, InvalidResponse, RejectedByServer
+from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Role
+from ..handshake import PRODUCT, ClientHandshake
+from ..http_headers import Headers, HeadersLike
+from ..uri import parse_uri
+from .protocol import DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SocketProtocol, logger
+from .server import deflate_of
+from .stream import WebSocketStream
+from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Generator
+    from types import TracebackType
+
+    from ..deflate import PerMessageDeflate
+
+__all__ = ["connect"]
+
+MAX_REDIRECTS = 10
+_REDIRECTIONS = (301, 302, 303, 307, 308)
+# Seconds: the first wait before connecting again, the factor to the next, the longest.
+_BACK_OFF = (1.0, 1.6, 60.0)
+
+
+@dataclass(slots=True)
+class ClientOptions:
+    """What `connect` was told of the handshake, the messages and the socket."""
+
+    handshake: dict[str, Any]
+    messages: dict[str, Any]
+    sockets: dict[str, Any]
+    settings: Settings
+    open_timeout: float | None
+
+
+class _Attempt:
+    """One attempt to open a connection: the owner of the protocol, and its opening handshake."""
+
+    def __init__(self, uri: str, options: ClientOptions, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.settings = options.settings
+        self._options = options
+        self._handshake = ClientHandshake(uri, **options.handshake)
+        self._protocol: SocketProtocol | None = None
+        self._outcome: asyncio.Future[None] = loop.create_future()
+
+    async def run(self, form: type[SocketProtocol], address: dict[str, Any]) -> SocketProtocol:
+        """Connect and wait for the handshake's end."""
+        path = address.pop("path", None)
+        if path is None:
+            _, protocol = await self.loop.create_connection(lambda: form(self), **address)
+        else:
+            _, protocol = await self.loop.create_unix_connection(lambda: form(self), path, **address)
+        try:
+            await self._outcome
+        except BaseException:
+            protocol.transport.abort()
+            raise
+        return protocol
+
+    def connected(self, protocol: SocketProtocol) -> _Attempt:
+        """See `Owner`."""
+        self._protocol = protocol
+        protocol.transport.write(self._handshake.request())
+        return self
+
+    def opened(self, protocol: SocketProtocol) -> None:
+        """See `Owner`."""
+        if not self._outcome.done():
+            self._outcome.set_result(None)
+
+    def received(self, data: bytes) -> None:
+        """See `Opening`."""
+        self._judge(lambda: self._handshake.receive(data))
+
+    def gone(self, protocol: SocketProtocol) -> None:
+        """See `Owner`."""
+
+    def lost(self, error: Exception | None) -> None:
+        """See `Opening`."""
+        if self._outcome.done():
+            return
+        if error is not None:
+            self._outcome.set_exception(error)
+        else:
+            self._judge(self._handshake.end_of_data)
+            if not self._outcome.done():
+                self._outcome.set_exception(InvalidResponse("the server closed during the opening handshake"))
+
+    def _judge(self, step: Any) -> None:
+        protocol = self._protocol
+        assert protocol is not None, "bytes come through it"
+        if self._outcome.done():
+            return
+        try:
+            response = step()
+        except Exception as error:  # noqa: BLE001
+            self._outcome.set_exception(error)
+            return
+        if response is None:
+            return
+        handshake = self._handshake
+        protocol.response, protocol.subprotocol = response, handshake.subprotocol
+        connection = Connection(Role.CLIENT, deflate=handshake.deflate, **self._options.messages)
+        protocol._begin(connection, handshake.trailing)
+
+
+class _Connecting:
+    """Connects when it is awaited, entered as a context manager, or iterated over."""
+
+    def __init__(self, uri: str, form: type[SocketProtocol], options: ClientOptions) -> None:
+        self._uri = uri
+        self._form = form
+        self._options = options
+        self._open: SocketProtocol | None = None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Any:
+        self._open = await self._connect()
+        return self._open
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(self._open, WebSocketStream):
+            await self._open.close()
+        elif isinstance(self._open, WebSocket):
+            self._open.close()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Connect again and again: each time the body of the loop is done, or the attempt failed.
+
+        A refusal that another attempt cannot change is raised.
+        """
+        first, factor, longest = _BACK_OFF
+        wait = first
+        while True:
+            try:
+                async with self as connection:
+                    wait = first
+                    yield connection
+                continue
+            except (OSError, TimeoutError, HandshakeError) as error:
+                if not _is_transient(error):
+                    raise
+                logger.info("connecting to %s failed, again in %.1f s: %s", self._uri, wait, error)
+            # The jitter keeps many clients from coming back at the same moment.
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(wait * factor, longest)
+
+    async def _connect(self) -> SocketProtocol:
+        try:
+            return await asyncio.wait_for(self._follow(), self._options.open_timeout)
+        except asyncio.TimeoutError:
+            timeout = self._options.open_timeout
+            raise TimeoutError(f"no connection to {self._uri} within {timeout:g} s") from None
+
+    async def _follow(self) -> SocketProtocol:
+        """Connect, and follow redirections."""
+        uri = self._uri
+        options = self._options
+        for _ in range(MAX_REDIRECTS + 1):
+            attempt = _Attempt(uri, options, asyncio.get_running_loop())
+            try:
+                return await attempt.run(self._form, self._address(uri))
+            except RejectedByServer as error:
+                location = error.response.headers.get("Location")
+                if error.response.status not in _REDIRECTIONS or location is None:
+                    raise
+                uri, options = _redirected(uri, location, options)
+        raise InvalidResponse(f"more than {MAX_REDIRECTS} redirections")
+
+    def _address(self, uri: str) -> dict[str, Any]:
+        """Where to connect to, as arguments of `loop.create_connection`."""
+        parsed = parse_uri(uri)
+        address = {name: value for name, value in self._options.sockets.items() if value is not None}
+        if "sock" not in address and "path" not in address:
+            address.setdefault("host", parsed.host)
+            address.setdefault("port", parsed.port)
+        if parsed.secure:
+            address.setdefault("ssl", ssl_module.create_default_context())
+            address.setdefault("server_hostname", parsed.host)
+        elif "ssl" in address:
+            raise ValueError("ssl is for wss:// URIs")
+        return address
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, RejectedByServer):
+        return error.response.status in (500, 502, 503, 504)
+    # A certificate that does not fit is not going to fit later.
+    return not isinstance(error, (HandshakeError, ssl_module.SSLCertVerificationError))
+
+
+def _redirected(uri: str, location: str, options: ClientOptions) -> tuple[str, ClientOptions]:
+    """The URI and the options of the request that follows a redirection."""
+    # urljoin knows http and https.
+    target = urljoin("http" + uri.removeprefix("ws"), location)
+    for http, ws in (("https://", "wss://"), ("http://", "ws://")):
+        if target.startswith(http):
+            target = ws + target.removeprefix(http)
+    before, after = parse_uri(uri), parse_uri(target)
+    if before.secure and not after.secure:
+        raise InvalidResponse(f"redirection from {before.host} to an insecure URI on {after.host}")
+    if (before.host, before.port, before.secure) == (after.host, after.port, after.secure):
+        return target, options
+    if options.sockets.get("sock") is not None or options.sockets.get("path") is not None:
+        raise InvalidResponse(f"redirection to {after.host}, but the socket was given")
+    # Credentials are for the server that they were meant for.
+    kept = Headers(options.handshake["extra_headers"])
+    fields = [
+        (name, value) for name, value in kept.items() if name.lower() not in ("authorization", "cookie")
+    ]
+    handshake = options.handshake | {"extra_headers": fields}
+    return target, ClientOptions(
+        handshake, options.messages, options.sockets, options.settings, options.open_timeout
+    )
+
+
+def connect(
+    uri: str,
+    websocket_class: type[WebSocket] | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    path: str | None = None,
+    sock: socket.socket | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+    server_hostname: str | None = None,
+    origin: str | None = None,
+    subprotocols: Sequence[str] | None = None,
+    compression: str | PerMessageDeflate | None = "deflate",
+    extra_headers: HeadersLike = (),
+    user_agent_header: str | None = PRODUCT,
+    open_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float = 10,
+    max_size: int | None = DEFAULT_MAX_MESSAGE_SIZE,
+    max_fragments: int | None = DEFAULT_MAX_FRAGMENTS,
+    max_queue: int = DEFAULT_MAX_QUEUE,
+    write_limit: int = DEFAULT_WRITE_LIMIT,
+    text_as_bytes: bool = False,
+) -> _Connecting:
+    """Connect to a WebSocket server.
+
+    ::
+
+        ws = await connect(uri)
+        async with connect(uri) as ws: ...        # closes it at the end
+        async for ws in connect(uri): ...         # connects again, for ever
+
+    Args:
+        uri: ``ws://`` or ``wss://``, user and password too.
+        websocket_class: a subclass of `WebSocket` for the callback form.
+        host, port: where to connect to, instead of what the URI says.
+        path: of a Unix socket.
+        sock: a connected socket.
+        ssl, server_hostname: as `loop.create_connection`.
+        origin, subprotocols, extra_headers, user_agent_header: as `ClientHandshake`.
+        compression: "deflate" to offer permessage-deflate, a
+            `PerMessageDeflate` with wishes of its own, or None.
+        open_timeout: seconds that all of it may take, redirections too.
+        ping_interval, ping_timeout, close_timeout: seconds, see `Settings`.
+        max_size: bytes in a received message at most; None: no limit.
+        max_fragments: frames in a received message at most; None: no limit.
+        max_queue, write_limit: bytes, see `Settings`.
+        text_as_bytes: receive text messages as (validated) bytes.
+
+    Raises:
+        InvalidURI: at once.
+        HandshakeError, OSError, TimeoutError: when it is awaited.
+    """
+    parse_uri(uri)
+    options = ClientOptions(
+        handshake={
+            "origin": origin,
+            "subprotocols": subprotocols,
+            "deflate": deflate_of(compression),
+            "extra_headers": extra_headers,
+            "user_agent_header": user_agent_header,
+        },
+        messages={
+            "max_message_size": max_size,
+            "max_fragments": max_fragments,
+            "text_as_bytes": text_as_bytes,
+        },
+        sockets={
+            "host": host,
+            "port": port,
+            "path": path,
+            "sock": sock,
+            "ssl": ssl,
+            "server_hostname": server_hostname,
+        },
+        settings=Settings(ping_interval, ping_timeout, close_timeout, max_queue, write_limit),
+        open_timeout=open_timeout,
+    )
+    return _Connecting(uri, websocket_class or WebSocketStream, options)

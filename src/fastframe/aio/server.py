@@ -1,0 +1,369 @@
+"""The server: accepts connections, performs the opening handshake, runs a handler for each."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..connection import Connection
+from ..deflate import PerMessageDeflate
+from ..errors import ConnectionClosed, InvalidRequest
+from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, CloseCode, Role
+from ..handshake import PRODUCT, Request, Response, ServerHandshake
+from ..http_headers import HeadersLike
+from .protocol import DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SocketProtocol, logger
+from .stream import WebSocketStream
+from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    import re
+    import socket
+    import ssl as ssl_module
+    from collections.abc import Generator
+    from types import TracebackType
+
+__all__ = ["Server", "deflate_of", "serve"]
+
+Handler = Callable[[WebSocketStream], Awaitable[None]] | type[WebSocket]
+ProcessRequest = Callable[[Any, Request], Awaitable[Response | None] | Response | None]
+
+
+def deflate_of(compression: str | PerMessageDeflate | None) -> PerMessageDeflate | None:
+    """What the option `compression` means."""
+    if compression is None or isinstance(compression, PerMessageDeflate):
+        return compression
+    if compression == "deflate":
+        return PerMessageDeflate()
+    raise ValueError(f"compression must be 'deflate', a PerMessageDeflate or None, got {compression!r}")
+
+
+@dataclass(slots=True)
+class ServerOptions:
+    """What `serve` was told of the handshake and of the messages."""
+
+    handshake: dict[str, Any]
+    messages: dict[str, Any]
+    settings: Settings
+    open_timeout: float | None
+    process_request: ProcessRequest | None
+    extra_headers: HeadersLike | Callable[[Request], HeadersLike]
+
+
+class _ServerOpening:
+    """The opening handshake of one connection."""
+
+    __slots__ = ("_answered", "_handshake", "_protocol", "_server", "_task", "_timer")
+
+    def __init__(self, server: Server, protocol: SocketProtocol) -> None:
+        self._server = server
+        self._protocol = protocol
+        self._handshake = ServerHandshake(**server.options.handshake)
+        self._answered = False
+        self._task: asyncio.Task[None] | None = None
+        timeout = server.options.open_timeout
+        self._timer = None if timeout is None else server.loop.call_later(timeout, self._timed_out)
+
+    def received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        try:
+            request = self._handshake.receive(data)
+        except InvalidRequest as error:
+            self._refuse(error)
+            return
+        if request is None:
+            return
+        process_request = self._server.options.process_request
+        if process_request is None:
+            self._answer(request, None)
+            return
+        try:
+            verdict = process_request(self._protocol, request)
+        except Exception:  # noqa: BLE001
+            self._failed()
+            return
+        if inspect.isawaitable(verdict):
+            # What comes meanwhile would have to be kept.
+            self._protocol._pause_reading()
+            self._task = self._server.loop.create_task(self._wait(request, verdict))
+        else:
+            self._answer(request, verdict)
+
+    async def _wait(self, request: Request, verdict: Awaitable[Response | None]) -> None:
+        try:
+            response = await verdict
+        except Exception:  # noqa: BLE001
+            self._failed()
+            return
+        self._protocol._resume_reading()
+        self._answer(request, response)
+
+    def _answer(self, request: Request, response: Response | None) -> None:
+        if response is not None:
+            self._close_with(self._handshake.reject(response.status, response.headers, response.body))
+            return
+        options, handshake, protocol = self._server.options, self._handshake, self._protocol
+        try:
+            extra = options.extra_headers
+            if callable(extra):
+                extra = extra(request)
+            answer = handshake.accept(request, extra_headers=extra)
+        except InvalidRequest as error:
+            self._refuse(error)
+            return
+        except Exception:  # noqa: BLE001
+            self._failed()
+            return
+        self._done()
+        protocol.transport.write(answer)
+        protocol.request, protocol.response = request, handshake.response
+        protocol.subprotocol = handshake.subprotocol
+        connection = Connection(Role.SERVER, deflate=handshake.deflate, **options.messages)
+        protocol._begin(connection, handshake.trailing)
+
+    def _refuse(self, error: InvalidRequest) -> None:
+        logger.info("refused a handshake from %s: %s", self._protocol.remote_address, error)
+        self._close_with(self._handshake.reject(error.status, error.headers, f"{error}\n".encode()))
+
+    def _failed(self) -> None:
+        logger.exception("the opening handshake with %s failed", self._protocol.remote_address)
+        if self._handshake.response is None:
+            self._close_with(self._handshake.reject(500, body=b"Internal Server Error\n"))
+
+    def _close_with(self, answer: bytes) -> None:
+        """Answer, then wait for the client to close, so that no reset overtakes the answer."""
+        self._answered = True
+        self._protocol._resume_reading()
+        transport = self._protocol.transport
+        transport.write(answer)
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        if not self._answered and self._handshake.response is None:
+            self._protocol.transport.write(self._handshake.reject(408, body=b"Request Timeout\n"))
+            self._protocol.transport.close()
+            self._answered = True
+            self._timer = self._server.loop.call_later(1, self._protocol.transport.abort)
+            return
+        self._protocol.transport.abort()
+
+    def _done(self) -> None:
+        self._answered = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def lost(self, error: Exception | None) -> None:
+        self._done()
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Server:
+    """A server that is running; `serve` makes it.
+
+    Attributes:
+        connections: all that are open or opening.
+    """
+
+    def __init__(self, handler: Handler, options: ServerOptions, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.settings = options.settings
+        self.options = options
+        self.connections: set[SocketProtocol] = set()
+        self._handler = handler
+        self._form: type[WebSocket] | type[WebSocketStream] = WebSocketStream
+        if isinstance(handler, type) and issubclass(handler, WebSocket):
+            self._form = handler
+        self._listening: asyncio.Server | None = None
+        self._empty: asyncio.Future[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connected(self, protocol: SocketProtocol) -> _ServerOpening:
+        """See `Owner`."""
+        self.connections.add(protocol)
+        return _ServerOpening(self, protocol)
+
+    def opened(self, protocol: SocketProtocol) -> None:
+        """See `Owner`."""
+        if isinstance(protocol, WebSocketStream):
+            task = self.loop.create_task(self._run_handler(protocol))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def gone(self, protocol: SocketProtocol) -> None:
+        """See `Owner`."""
+        self.connections.discard(protocol)
+        if not self.connections and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def _run_handler(self, stream: WebSocketStream) -> None:
+        close_code = CloseCode.NORMAL_CLOSURE
+        try:
+            await self._handler(stream)  # type: ignore[misc, arg-type]
+        except ConnectionClosed:
+            pass  # the peer left, which is no failure of the handler
+        except asyncio.CancelledError:
+            stream.transport.abort()
+            raise
+        except Exception:  # noqa: BLE001
+            logger.exception("the handler of %r failed", stream)
+            close_code = CloseCode.INTERNAL_ERROR
+        await stream.close(close_code)
+
+    async def _start(self, sockets: dict[str, Any]) -> None:
+        path = sockets.pop("path")
+        if path is None:
+            self._listening = await self.loop.create_server(self._new_connection, **sockets)
+        else:
+            for name in ("host", "port", "reuse_port"):
+                sockets.pop(name)
+            self._listening = await self.loop.create_unix_server(self._new_connection, path, **sockets)
+
+    def _new_connection(self) -> SocketProtocol:
+        return self._form(self)
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """The listening sockets."""
+        return () if self._listening is None else self._listening.sockets
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled."""
+        assert self._listening is not None, "started by serve"
+        await self._listening.serve_forever()
+
+    async def close(self, close_code: int = CloseCode.GOING_AWAY, close_reason: str = "") -> None:
+        """Stop listening, close every connection, wait until they and their handlers are gone.
+
+        Args:
+            close_code: 1001, or 1012 for a restart.
+            close_reason: at most 123 bytes in UTF-8.
+        """
+        if self._listening is not None:
+            self._listening.close()
+        for protocol in list(self.connections):
+            protocol.shut_down(close_code, close_reason)
+        if self.connections:
+            self._empty = self.loop.create_future()
+            await self._empty
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.settings.close_timeout)
+        for task in self._tasks:
+            task.cancel()
+
+
+class _Serving:
+    """Starts the server when it is awaited, or entered as a context manager."""
+
+    def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
+        self._start = start
+        self._running: Server | None = None
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._running = await self._start()
+        return self._running
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._running is not None, "entered"
+        await self._running.close()
+
+
+def serve(
+    handler: Handler,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    path: str | None = None,
+    sock: socket.socket | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+    backlog: int = 1024,
+    reuse_port: bool | None = None,
+    origins: Sequence[str | re.Pattern[str] | None] | None = None,
+    subprotocols: Sequence[str] | None = None,
+    select_subprotocol: Callable[[Sequence[str]], str | None] | None = None,
+    compression: str | PerMessageDeflate | None = "deflate",
+    process_request: ProcessRequest | None = None,
+    extra_headers: HeadersLike | Callable[[Request], HeadersLike] = (),
+    server_header: str | None = PRODUCT,
+    open_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float = 10,
+    max_size: int | None = DEFAULT_MAX_MESSAGE_SIZE,
+    max_fragments: int | None = DEFAULT_MAX_FRAGMENTS,
+    max_queue: int = DEFAULT_MAX_QUEUE,
+    write_limit: int = DEFAULT_WRITE_LIMIT,
+    text_as_bytes: bool = False,
+) -> _Serving:
+    """Serve WebSocket connections.
+
+    ::
+
+        async with serve(handler, "localhost", 8765) as server:
+            await server.serve_forever()
+
+    Args:
+        handler: a coroutine function that is called with a `WebSocketStream`
+            for each connection, which is closed when it returns; or a subclass
+            of `WebSocket`, the callback form.
+        host, port, sock, ssl, backlog, reuse_port: as `loop.create_server`.
+        path: of a Unix socket, instead of host and port.
+        origins, subprotocols, select_subprotocol, server_header: as `ServerHandshake`.
+        compression: "deflate" to agree on permessage-deflate if the client
+            offers it, a `PerMessageDeflate` with wishes of its own, or None.
+        process_request: called (and awaited, if it is a coroutine function)
+            with the connection and the `Request`; it may return an ordinary
+            `Response` instead of None.
+        extra_headers: further fields of the acceptance, or a function of the request.
+        open_timeout: seconds that the opening handshake may take; None: no limit.
+        ping_interval, ping_timeout, close_timeout: seconds, see `Settings`.
+        max_size: bytes in a received message at most; None: no limit.
+        max_fragments: frames in a received message at most; None: no limit.
+        max_queue, write_limit: bytes, see `Settings`.
+        text_as_bytes: receive text messages as (validated) bytes.
+
+    Returns:
+        To be awaited for a `Server`, or used as an asynchronous context manager.
+    """
+    settings = Settings(ping_interval, ping_timeout, close_timeout, max_queue, write_limit)
+    options = ServerOptions(
+        handshake={
+            "origins": origins,
+            "subprotocols": subprotocols,
+            "select_subprotocol": select_subprotocol,
+            "deflate": deflate_of(compression),
+            "server_header": server_header,
+        },
+        messages={
+            "max_message_size": max_size,
+            "max_fragments": max_fragments,
+            "text_as_bytes": text_as_bytes,
+        },
+        settings=settings,
+        open_timeout=open_timeout,
+        process_request=process_request,
+        extra_headers=extra_headers,
+    )
+    ServerHandshake(**options.handshake)  # a mistake shows here, not at the first connection
+    sockets: dict[str, Any] = {"host": host, "port": port, "reuse_port": reuse_port}
+    sockets |= {"path": path, "sock": sock, "ssl": ssl, "backlog": backlog}
+
+    async def start() -> Server:
+        server = Server(handler, options, asyncio.get_running_loop())
+        await server._start(dict(sockets))
+        return server
+
+    return _Serving(start)

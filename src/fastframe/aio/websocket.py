@@ -1,0 +1,134 @@
+"""The callback form: the browser's WebSocket interface in Python's spelling, for both ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..connection import State
+from ..errors import ConnectionClosed
+from ..frames import CloseCode
+from .protocol import SocketProtocol, logger
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["WebSocket"]
+
+
+class WebSocket(SocketProtocol):
+    """A WebSocket that calls you: derive from it and override the ``on_`` methods.
+
+    It follows the browser's interface of the same name
+    (https://websockets.spec.whatwg.org/): `ready_state`, `buffered_amount`,
+    `protocol`, `extensions`, `send`, `close`. Nothing stands between the codec
+    and `on_message`: no queue, no task. The methods run in the event loop and
+    must not block. All of it belongs to the event loop's thread.
+
+    An exception in a method is logged, given to `on_error`, and ends the
+    connection with 1011.
+    """
+
+    __slots__ = ("__dict__",)
+
+    def on_open(self) -> None:
+        """The opening handshake is done; `send` may be called from here on."""
+
+    def on_message(self, message: str | bytes) -> None:
+        """A message has come: a str if it is text, bytes if it is binary."""
+
+    def on_error(self, error: Exception) -> None:
+        """Something went wrong; the connection is ending, and `on_close` will follow."""
+
+    def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+        """The connection is closed.
+
+        Args:
+            close_code: the peer's code, 1005 if it gave none, 1006 if no close frame came.
+            close_reason: the peer's words.
+            was_clean: whether both sides said goodbye.
+        """
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol agreed on, or an empty string."""
+        return self.subprotocol or ""
+
+    @property
+    def extensions(self) -> str:
+        """The extensions agreed on, as the handshake's answer names them."""
+        return "" if self.response is None else self.response.headers.get("Sec-WebSocket-Extensions") or ""
+
+    def send(self, message: str | Buffer) -> None:
+        """Send a message: a str as text, anything bytes-like as binary.
+
+        It returns at once; `buffered_amount` tells what the network has not
+        taken yet. What is sent within one callback leaves together.
+
+        Raises:
+            ConnectionClosed: the connection is closing, or closed.
+            RuntimeError: it is not open yet.
+            TypeError: `message` is neither.
+        """
+        if self._connection is None:
+            raise RuntimeError("the WebSocket is not open yet: send from on_open on")
+        self._connection.send(message)
+        if not self._corked:
+            self._flush()
+
+    def close(self, close_code: int = CloseCode.NORMAL_CLOSURE, close_reason: str = "") -> None:
+        """Begin the closing handshake; what was sent before still arrives.
+
+        Args:
+            close_code: 1000, or another one that may be sent.
+            close_reason: at most 123 bytes in UTF-8.
+        """
+        if self._connection is None:
+            self._transport.abort()
+            return
+        self._connection.close(close_code, close_reason)
+        if not self._corked:
+            self._flush()
+
+    def _opened(self) -> None:
+        self._owner.opened(self)
+        self._corked = True
+        try:
+            self.on_open()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+        finally:
+            self._corked = False
+            self._flush()
+
+    def _deliver(self, messages: list[str | bytes], size: int) -> None:
+        on_message = self.on_message
+        try:
+            for message in messages:
+                on_message(message)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, ConnectionClosed) and self.ready_state is not State.OPEN:
+            return
+        logger.error("a callback of %r failed", self, exc_info=error)
+        if self._connection is not None:
+            self._connection.close(CloseCode.INTERNAL_ERROR)
+        self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        try:
+            self.on_error(error)
+        except Exception:  # noqa: BLE001
+            logger.exception("on_error of %r failed", self)
+
+    def _closed(self, error: ConnectionClosed) -> None:
+        connection = self._connection
+        assert connection is not None, "closed after it was open"
+        if connection.failure is not None:
+            self._report(connection.failure)
+        was_clean = error.received is not None and error.sent is not None
+        try:
+            self.on_close(self.close_code or CloseCode.ABNORMAL_CLOSURE, self.close_reason or "", was_clean)
+        except Exception:  # noqa: BLE001
+            logger.exception("on_close of %r failed", self)

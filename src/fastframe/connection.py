@@ -1,0 +1,330 @@
+"""The conversation after the opening handshake, sans I/O (RFC 6455 sections 5 to 7).
+
+A `Connection` is fed what came from the socket and gives back messages; what
+it has to say in turn is collected until `take` hands it out. It answers pings,
+performs the closing handshake from either side, and fails the connection when
+the peer breaks the protocol. It knows neither sockets nor clocks.
+
+::
+
+    OPEN ── our close frame, or the peer's, or a violation ──▶ CLOSING
+    OPEN or CLOSING ── the transport is gone ──▶ CLOSED
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from .codec import FrameEncoder, MessageDecoder
+from .errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, ProtocolError
+from .frames import (
+    DEFAULT_MAX_FRAGMENTS,
+    DEFAULT_MAX_MESSAGE_SIZE,
+    MAX_CONTROL_PAYLOAD,
+    Close,
+    CloseCode,
+    Opcode,
+    Ping,
+    Role,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import Buffer
+
+    from ._codec_c import Item
+    from .deflate import DeflateCodec
+
+__all__ = ["Connection", "State"]
+
+_CLEAN = (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY)
+
+
+class State(enum.IntEnum):
+    """The states of the browser's WebSocket interface, with its numbers."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class Connection:
+    """One end of a conversation. It belongs to one thread at a time.
+
+    Args:
+        role: which end we are.
+        deflate: the agreed permessage-deflate, or None.
+        max_message_size: bytes in a received message at most, inflated too.
+        max_frame_size: bytes of payload in a received frame at most.
+        max_fragments: frames in a received message at most.
+        text_as_bytes: receive text messages as (validated) bytes.
+
+    Attributes:
+        state: a `State`.
+        deflate: the agreed permessage-deflate, or None.
+        close_received: the peer's close frame, or None.
+        close_sent: our close frame, or None.
+        received_first: whether the peer's came first; None unless there were both.
+        failure: why the connection fails (RFC 6455 section 7.1.7), or None.
+        congested: to be set while the network takes nothing: then only the
+            newest of several pings is answered.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_encoder",
+        "_pong",
+        "close_received",
+        "close_sent",
+        "congested",
+        "deflate",
+        "failure",
+        "received_first",
+        "role",
+        "state",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        deflate: DeflateCodec | None = None,
+        max_message_size: int | None = DEFAULT_MAX_MESSAGE_SIZE,
+        max_frame_size: int | None = None,
+        max_fragments: int | None = DEFAULT_MAX_FRAGMENTS,
+        text_as_bytes: bool = False,
+    ) -> None:
+        self.role = role
+        self.state = State.OPEN
+        self.close_received: Close | None = None
+        self.close_sent: Close | None = None
+        self.received_first: bool | None = None
+        self.failure: ProtocolError | None = None
+        self.congested = False
+        self.deflate = deflate
+        self._pong: bytes | None = None
+        self._encoder = FrameEncoder(role)
+        self._decoder = MessageDecoder(
+            role,
+            max_message_size=max_message_size,
+            max_frame_size=max_frame_size,
+            max_fragments=max_fragments,
+            text_as_bytes=text_as_bytes,
+            inflate=None if deflate is None else deflate.inflate,
+        )
+
+    def __len__(self) -> int:
+        """Bytes that wait for `take`, a pending pong aside."""
+        return len(self._encoder)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def receive(self, data: Buffer, size: int | None = None) -> list[Item]:
+        """Take in what the peer sent.
+
+        A violation is not raised: `failure` tells of it. If messages came
+        before it, they may still be answered: `fail` has to be called once
+        they are. Otherwise it has been.
+
+        Args:
+            data: any bytes-like object; it is not kept.
+            size: how many of its bytes count; all if None.
+
+        Returns:
+            Messages and control frames, oldest first. Pings and close frames
+            have been answered already, that is, the answer waits for `take`.
+        """
+        if self.failure is not None:
+            return []
+        try:
+            items = self._decoder.receive(data, size)
+        except ProtocolError as error:
+            items = self._note_failure(error)
+        if self._decoder.control_frames:
+            self._answer(items)
+        return items
+
+    def get_buffer(self, minimum: int) -> memoryview | None:
+        """Where the next bytes are best read to: `MessageDecoder.get_buffer`."""
+        return self._decoder.get_buffer(minimum)
+
+    def received(self, size: int) -> list[Item]:
+        """Take in `size` bytes that were read to the buffer of `get_buffer`; as `receive`."""
+        try:
+            items = self._decoder.received(size)
+        except ProtocolError as error:
+            items = self._note_failure(error)
+        if self._decoder.control_frames:
+            self._answer(items)
+        return items
+
+    @property
+    def control_frames(self) -> int:
+        """How many of the items of the last `receive` are no messages."""
+        return self._decoder.control_frames
+
+    def send(self, message: str | Buffer) -> None:
+        """Append a message: a str as text, anything bytes-like as binary.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun.
+            TypeError: `message` is neither.
+        """
+        opcode = 1 if isinstance(message, str) else 2
+        if self.state is not State.OPEN:
+            raise self.closed_exception()
+        if self.deflate is not None:
+            self._send_compressed(opcode, message, self.deflate)
+        else:
+            self._encoder.append(opcode, message)
+
+    def _send_compressed(self, opcode: int, message: str | Buffer, deflate: DeflateCodec) -> None:
+        payload = message.encode() if isinstance(message, str) else message
+        if memoryview(payload).nbytes < deflate.threshold:
+            self._encoder.append(opcode, payload)
+        else:
+            self._encoder.append(opcode, deflate.compress(payload), True, True)
+
+    def send_fragment(self, fragment: str | Buffer, *, first: bool, last: bool) -> None:
+        """Append one frame of a message in several frames, uncompressed (RFC 6455 section 5.4).
+
+        Args:
+            fragment: a str in a text message, else bytes-like.
+            first: it begins the message.
+            last: it ends the message.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun.
+        """
+        if self.state is not State.OPEN:
+            raise self.closed_exception()
+        opcode = 0 if not first else 1 if isinstance(fragment, str) else 2
+        self._encoder.append(opcode, fragment, last)
+
+    def send_encoded(self, frames: Buffer) -> None:
+        """Append whole frames that were encoded before, for a server's broadcast.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun.
+        """
+        if self.state is not State.OPEN:
+            raise self.closed_exception()
+        self._encoder.append_encoded(frames)
+
+    def ping(self, payload: Buffer = b"") -> None:
+        """Append a ping of at most 125 bytes.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun.
+        """
+        if self.state is not State.OPEN:
+            raise self.closed_exception()
+        self._encoder.append(Opcode.PING, payload)
+
+    def pong(self, payload: Buffer = b"") -> None:
+        """Append a pong that nobody asked for (RFC 6455 section 5.5.3), of at most 125 bytes.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun.
+        """
+        if self.state is not State.OPEN:
+            raise self.closed_exception()
+        self._encoder.append(Opcode.PONG, payload)
+
+    def close(self, close_code: int | None = CloseCode.NORMAL_CLOSURE, close_reason: str = "") -> None:
+        """Begin the closing handshake; once it has begun, do nothing.
+
+        Args:
+            close_code: the status code, or None for a close frame without one.
+            close_reason: at most 123 bytes in UTF-8.
+
+        Raises:
+            ValueError: a code that may not be sent, or a reason too long.
+        """
+        if self.state is State.OPEN:
+            self._send_close(Close(close_code, close_reason))
+
+    def take(self) -> bytes:
+        """Hand out what is to be sent to the peer."""
+        if self._pong is not None:
+            self._send_pong(self._pong)
+        return self._encoder.take()
+
+    def end(self) -> None:
+        """The transport is gone."""
+        self.state = State.CLOSED
+
+    def fail(self) -> None:
+        """End the conversation because of `failure`, with a close frame that says why."""
+        error = self.failure
+        if error is not None and self.state is State.OPEN:
+            reason = str(error).encode()[: MAX_CONTROL_PAYLOAD - 2].decode(errors="ignore")
+            self._send_close(Close(error.close_code, reason))
+
+    @property
+    def finished(self) -> bool:
+        """Neither side has anything more to say: the transport is to be closed."""
+        if self.failure is not None:
+            return self.state is not State.OPEN
+        return self.close_received is not None and self.close_sent is not None
+
+    def closed_exception(self, explanation: str = "") -> ConnectionClosed:
+        """Build the exception that tells how the conversation ended, or is ending."""
+        frames = [frame for frame in (self.close_received, self.close_sent) if frame is not None]
+        complete = len(frames) == 2 or (bool(frames) and self.state is State.CLOSING)
+        clean = (
+            complete
+            and self.failure is None
+            and all(frame.close_code is None or frame.close_code in _CLEAN for frame in frames)
+        )
+        kind = ConnectionClosedOK if clean else ConnectionClosedError
+        return kind(self.close_received, self.close_sent, self.received_first, explanation)
+
+    def _answer(self, items: Iterable[Item]) -> None:
+        for item in items:
+            kind = type(item)
+            if kind is Ping:
+                # RFC 6455 section 5.5.3: an endpoint that has not yet answered
+                # earlier pings "MAY elect to send a Pong frame for only the
+                # most recently processed Ping frame". So the pongs to a peer
+                # that reads none of them never pile up.
+                if self.congested:
+                    self._pong = item.payload  # type: ignore[union-attr]
+                else:
+                    self._send_pong(item.payload)  # type: ignore[union-attr]
+            elif kind is Close:
+                self._answer_close(item)  # type: ignore[arg-type]
+
+    def _answer_close(self, close: Close) -> None:
+        self.close_received = close
+        self.received_first = self.close_sent is None
+        if self.close_sent is None:
+            # RFC 6455 section 5.5.1: "the endpoint typically echos the status
+            # code it received".
+            self._send_close(Close(close.close_code))
+        self.state = State.CLOSING
+
+    def _send_pong(self, payload: bytes) -> None:
+        self._pong = None
+        # RFC 6455 section 5.5.1: no frame of ours follows our close frame.
+        if self.close_sent is None:
+            self._encoder.append(Opcode.PONG, payload)
+
+    def _send_close(self, close: Close) -> None:
+        payload = close.serialize()
+        if self._pong is not None:
+            self._send_pong(self._pong)
+        self._encoder.append(Opcode.CLOSE, payload)
+        self.close_sent = close
+        self.state = State.CLOSING
+
+    def _note_failure(self, error: ProtocolError) -> list[Item]:
+        self.failure = error
+        items: list[Item] = error.decoded  # type: ignore[assignment]
+        if not any(isinstance(item, (str, bytes)) for item in items):
+            self.fail()
+        return items
