@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import fastframe
-from fastframe import __main__, tour
+from fastframe import cli, tour
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -89,7 +89,7 @@ def test_demo_finds_a_hostile_frame_let_through(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_info_prints_what_build_info_says(capsys: pytest.CaptureFixture[str]) -> None:
-    assert __main__.main(["info"]) == 0
+    assert cli.main(["info"]) == 0
     printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     expected = fastframe.build_info()
     assert printed.keys() == expected.keys()

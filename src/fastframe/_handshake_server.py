@@ -188,11 +188,7 @@ class ServerHandshake:
         headers.add("Sec-WebSocket-Accept", accept_key(request.headers["Sec-WebSocket-Key"]))
         if chosen is not None:
             headers.add("Sec-WebSocket-Protocol", chosen)
-        agreed = (
-            (
-            self._wishes.accept(request.extensions) if self._wishes is not None else None
-        )
-        )
+        agreed = self._wishes.accept(request.extensions) if self._wishes is not None else None
         if agreed is not None:
             headers.add("Sec-WebSocket-Extensions", agreed[0])
         answer = self._answer(Response(101, headers), extra)

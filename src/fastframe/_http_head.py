@@ -87,11 +87,11 @@ class HeadReader:
         end = buffer.find(_END, max(known - len(_END) + 1, 0))
         size = len(buffer) if end < 0 else end + len(_END)
         new = buffer[known:size]
+        if b"\n" in new:
+            self._check_lines(buffer[self._line_start : buffer.rfind(b"\n", 0, size) + 1])
         forbidden = new.translate(None, _ALLOWED)
         if forbidden:
             raise self._failure(f"control character 0x{forbidden[0]:02X} in the HTTP head", 400)
-        if b"\n" in new:
-            self._check_lines(buffer[self._line_start : buffer.rfind(b"\n", 0, size) + 1])
         # A CR may belong to the line end.
         self._check_line_size(size - self._line_start - 1)
         if size > self._limits.max_headers_bytes:

@@ -7,7 +7,7 @@ the peer breaks the protocol. It knows neither sockets nor clocks.
 
 ::
 
-    OPEN ── our close frame, or the peer's, or a violation ──▶ CLOSING
+    OPEN ── our close frame is sent, first or as an answer ──▶ CLOSING
     OPEN or CLOSING ── the transport is gone ──▶ CLOSED
 """
 
@@ -126,17 +126,17 @@ class Connection:
     def receive(self, data: Buffer, size: int | None = None) -> list[Item]:
         """Take in what the peer sent.
 
-        A violation is not raised: `failure` tells of it. If messages came
-        before it, they may still be answered: `fail` has to be called once
-        they are. Otherwise it has been.
+        A violation is not raised: `failure` tells of it. When it, or the
+        peer's close frame, has come, `ending` is true: what came before may
+        still be answered, then `conclude` has to be called.
 
         Args:
             data: any bytes-like object; it is not kept.
             size: how many of its bytes count; all if None.
 
         Returns:
-            Messages and control frames, oldest first. Pings and close frames
-            have been answered already, that is, the answer waits for `take`.
+            Messages and control frames, oldest first. Pings have been
+            answered already, that is, the answer waits for `take`.
         """
         if self.failure is not None:
             return []
@@ -258,12 +258,22 @@ class Connection:
         """The transport is gone."""
         self.state = State.CLOSED
 
-    def fail(self) -> None:
-        """End the conversation because of `failure`, with a close frame that says why."""
-        error = self.failure
-        if error is not None and self.state is State.OPEN:
-            reason = str(error).encode()[: MAX_CONTROL_PAYLOAD - 2].decode(errors="ignore")
-            self._send_close(Close(error.close_code, reason))
+    @property
+    def ending(self) -> bool:
+        """The peer has ended the conversation, by a close frame or a violation, and we have not."""
+        return self.state is State.OPEN and (self.failure is not None or self.close_received is not None)
+
+    def conclude(self) -> None:
+        """Answer the peer's close frame, or its violation, if there is one to be answered."""
+        if not self.ending:
+            return
+        if self.failure is not None:
+            reason = str(self.failure).encode()[: MAX_CONTROL_PAYLOAD - 2].decode(errors="ignore")
+            self._send_close(Close(self.failure.close_code, reason))
+        elif self.close_received is not None:
+            # RFC 6455 section 5.5.1: "the endpoint typically echos the status
+            # code it received".
+            self._send_close(Close(self.close_received.close_code))
 
     @property
     def finished(self) -> bool:
@@ -297,16 +307,8 @@ class Connection:
                 else:
                     self._send_pong(item.payload)  # type: ignore[union-attr]
             elif kind is Close:
-                self._answer_close(item)  # type: ignore[arg-type]
-
-    def _answer_close(self, close: Close) -> None:
-        self.close_received = close
-        self.received_first = self.close_sent is None
-        if self.close_sent is None:
-            # RFC 6455 section 5.5.1: "the endpoint typically echos the status
-            # code it received".
-            self._send_close(Close(close.close_code))
-        self.state = State.CLOSING
+                self.close_received = item  # type: ignore[assignment]
+                self.received_first = self.close_sent is None
 
     def _send_pong(self, payload: bytes) -> None:
         self._pong = None
@@ -324,7 +326,4 @@ class Connection:
 
     def _note_failure(self, error: ProtocolError) -> list[Item]:
         self.failure = error
-        items: list[Item] = error.decoded  # type: ignore[assignment]
-        if not any(isinstance(item, (str, bytes)) for item in items):
-            self.fail()
-        return items
+        return error.decoded  # type: ignore[return-value]

@@ -14,6 +14,8 @@ __all__ = ["WebSocketURI", "basic_authorization", "parse_uri", "split_host_and_p
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 # RFC 3986 section 2.3, unreserved: no host name in use has other characters.
 _HOST_CHARACTERS = frozenset("-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# RFC 1035 section 2.3.4: 255 bytes with the length of each label.
+_MAX_HOST_LENGTH = 253
 # RFC 3986 section 2.2, gen-delims and sub-delims, and the sign of what is quoted already.
 _NOT_QUOTED = "/?:@!$&'()*+,;=[]%"
 
@@ -154,6 +156,9 @@ def _ascii_host(host_and_port: str) -> str:
     if host_and_port.isascii():
         return host_and_port
     host, colon, port = host_and_port.partition(":")
+    # The codec of some Pythons takes quadratic time (CVE-2022-45061).
+    if len(host) > _MAX_HOST_LENGTH:
+        raise ValueError(f"host has {len(host)} characters, at most {_MAX_HOST_LENGTH} allowed")
     try:
         return host.encode("idna").decode("ascii") + colon + port
     except UnicodeError:

@@ -170,7 +170,7 @@ def fuzzer_command(part: Part, mode: str, **spec: object) -> list[str]:
     return [part.python27, "-E", "-u", "-c", FUZZER, "--mode", mode, "--spec", "spec.json", "--webport", "0"]
 
 
-async def test_server(part: Part) -> None:
+async def fuzz_server(part: Part) -> None:
     port = next(PORTS)
     server = {"agent": part.agent, "url": f"ws://{HOST}:{port}"}
     fuzzer = fuzzer_command(part, "fuzzingclient", servers=[server])
@@ -182,7 +182,7 @@ async def test_server(part: Part) -> None:
             raise Problem(f"the echo server ended with {peer.returncode}")
 
 
-async def test_client(part: Part) -> None:
+async def fuzz_client(part: Part) -> None:
     port = next(PORTS)
     fuzzer = fuzzer_command(part, "fuzzingserver", url=f"ws://{HOST}:{port}")
     async with running(part, "fuzzer", fuzzer) as process:
@@ -207,7 +207,7 @@ async def run_part(part: Part, descriptions: dict[str, str]) -> tuple[list[CaseR
     """The results of the cases, and what else went wrong, with the last lines of both processes."""
     problems = []
     try:
-        await (test_server(part) if part.role == "server" else test_client(part))
+        await (fuzz_server(part) if part.role == "server" else fuzz_client(part))
     except Problem as problem:
         tails = [
             f"{path.name}: {line}"

@@ -255,16 +255,16 @@ class SocketProtocol(asyncio.BufferedProtocol):
                 items = self._without_control_frames(items)
             if items:
                 self._deliver(items, size)
-            if connection.failure is not None:
+            if connection.ending:
                 self._answered()
         finally:
             self._corked = False
             self._flush()
 
     def _answered(self) -> None:
-        """The application had its chance to answer what came before a violation."""
+        """The application had its chance to answer what came before the peer's end."""
         if self._connection is not None:
-            self._connection.fail()
+            self._connection.conclude()
 
     def _without_control_frames(self, items: list[Item]) -> list[Item]:
         messages: list[Item] = []

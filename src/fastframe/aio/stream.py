@@ -107,8 +107,8 @@ class WebSocketStream(SocketProtocol):
         return message
 
     async def _wait_for_messages(self) -> None:
-        if self._connection is not None and self._connection.failure is not None:
-            self._fail_now()
+        if self._connection is not None and self._connection.ending:
+            self._conclude()
         if self._closed_error is not None:
             raise self._closed_error.with_traceback(None)
         if self._waiter is not None:
@@ -134,14 +134,13 @@ class WebSocketStream(SocketProtocol):
     def _answered(self) -> None:
         if self._messages:
             # It is when it asks for more; but it has not for ever.
-            self._loop.call_later(self._settings.close_timeout, self._fail_now)
+            self._loop.call_later(self._settings.close_timeout, self._conclude)
         else:
             super()._answered()
 
-    def _fail_now(self) -> None:
-        connection = self._connection
-        if connection is not None and connection.state is State.OPEN:
-            connection.fail()
+    def _conclude(self) -> None:
+        if self._connection is not None:
+            self._connection.conclude()
             self._flush()
 
     # Sending.

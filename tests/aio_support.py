@@ -1,0 +1,524 @@
+"""Runs coroutine tests on every event loop, and sees that they leave nothing behind.
+
+`every_loop` runs a test on asyncio's own loop and on uvloop, `simulated` on a
+loop whose clock jumps ahead whenever nothing is left to do. `RawPeer` is the
+other end of a connection, written with nothing of fastframe's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import gc
+import hashlib
+import inspect
+import logging
+import os
+import selectors
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pytest
+
+from fastframe import Connection, Server, WebSocket, WebSocketStream, connect, serve
+from fastframe.aio.protocol import SocketProtocol
+
+Test = Callable[..., Coroutine[Any, Any, None]]
+
+LIMIT = 20.0
+"""Seconds that a test may take."""
+
+SETTLING = 2.0
+"""Seconds in which what a test has closed must be gone."""
+
+
+class _LogLines(logging.Handler):
+    """Keeps text alone: a record would keep alive the objects that it names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+_log = _LogLines()
+
+
+def logged() -> list[str]:
+    """What has been logged; a test fails unless it takes the warnings and errors that it causes."""
+    lines, _log.lines = _log.lines, []
+    return lines
+
+
+# Loops.
+
+
+class _TimersNoted:
+    """A loop that knows its timers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers: list[weakref.ref[asyncio.TimerHandle]] = []
+
+    def call_at(self, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        return self._noted(super().call_at(*args, **options))  # type: ignore[misc]
+
+    def call_later(self, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        return self._noted(super().call_later(*args, **options))  # type: ignore[misc]
+
+    def _noted(self, handle: asyncio.TimerHandle) -> asyncio.TimerHandle:
+        self.timers.append(weakref.ref(handle))
+        return handle
+
+
+class AsyncioLoop(_TimersNoted, asyncio.SelectorEventLoop):
+    """asyncio's own."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+    """Moves the clock instead of waiting."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        if events or timeout is not None and timeout <= 0:
+            return events
+        # Bytes may be on their way through the loopback interface.
+        events = super().select(0.002)
+        if not events and timeout is not None:
+            self.now += timeout
+        return events
+
+
+class SimulatedLoop(_TimersNoted, asyncio.SelectorEventLoop):
+    """A loop on which an hour takes no time."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        self._jumping.now = 1000.0
+        asyncio.SelectorEventLoop.__init__(self, self._jumping)
+        self.timers = []
+
+    def time(self) -> float:
+        return self._jumping.now
+
+    def block(self, seconds: float) -> None:
+        """As if a callback had taken this long."""
+        self._jumping.now += seconds
+
+
+def _new_uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    class UvloopLoop(_TimersNoted, uvloop.Loop):
+        """uvloop's."""
+
+    return cast("asyncio.AbstractEventLoop", UvloopLoop())
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": AsyncioLoop}
+if sys.platform != "win32" and sys.implementation.name == "cpython":
+    LOOPS["uvloop"] = _new_uvloop
+
+
+def every_loop(test: Test) -> Callable[..., None]:
+    """Run a coroutine test on every loop."""
+
+    @functools.wraps(test)
+    def run_test(event_loop: str, **arguments: Any) -> None:
+        run(LOOPS[event_loop], test(**arguments))
+
+    parameter = inspect.Parameter("event_loop", inspect.Parameter.KEYWORD_ONLY)
+    signature = inspect.signature(test)
+    own = signature.replace(parameters=[*signature.parameters.values(), parameter])
+    run_test.__signature__ = own  # type: ignore[attr-defined]
+    return cast("Callable[..., None]", pytest.mark.parametrize("event_loop", sorted(LOOPS))(run_test))
+
+
+def simulated(test: Test) -> Callable[..., None]:
+    """Run a coroutine test on a loop whose clock jumps."""
+
+    @functools.wraps(test)
+    def run_test(**arguments: Any) -> None:
+        run(SimulatedLoop, test(**arguments), limit=100_000)
+
+    return run_test
+
+
+def clock() -> SimulatedLoop:
+    """The loop of a `simulated` test."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    return loop
+
+
+# What a test leaves behind.
+
+
+def _open_sockets() -> set[str]:
+    """Sockets of this process; empty where the system does not list them."""
+    found = set()
+    with suppress(FileNotFoundError):
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                target = os.readlink(f"/proc/self/fd/{name}")
+                if target.startswith("socket:"):
+                    found.add(target)
+    return found
+
+
+def _ours() -> set[int]:
+    kinds = (SocketProtocol, Connection, Server)
+    return {id(thing) for thing in gc.get_objects() if issubclass(type(thing), kinds)}
+
+
+def _waiting_timers(loop: Any) -> list[str]:
+    handles = [reference() for reference in loop.timers]
+    return [
+        repr(handle)
+        for handle in handles
+        if handle is not None and not handle.cancelled() and handle.when() > loop.time()
+    ]
+
+
+def run(factory: Callable[[], asyncio.AbstractEventLoop], test: Any, limit: float = LIMIT) -> None:
+    """Run a coroutine to its end, and fail if it takes too long or leaves something behind."""
+    gc.collect()
+    objects, sockets = _ours(), _open_sockets()
+    loop = factory()
+    loop.set_debug(False)
+    complaints: list[str] = []
+    loop.set_exception_handler(
+        lambda _, context: complaints.append(f"{context['message']}: {context.get('exception')!r}")
+    )
+    logger = logging.getLogger("fastframe")
+    logger.addHandler(_log)
+    logger.propagate = False
+    logged()
+    asyncio.set_event_loop(loop)
+    try:
+        leftovers = loop.run_until_complete(_limited(test, limit))
+        leftovers += [f"timer {timer}" for timer in _waiting_timers(loop)]
+        gc.collect()
+    finally:
+        logger.removeHandler(_log)
+        logger.propagate = True
+        asyncio.set_event_loop(None)
+        _close(loop)
+    del loop
+    gc.collect()
+    leftovers += [f"logged: {line}" for line in logged()]
+    leftovers += [f"complaint of the loop: {line}" for line in complaints]
+    leftovers += [f"open {link}" for link in _open_sockets() - sockets]
+    left = _ours() - objects
+    leftovers += [f"object {thing!r}" for thing in gc.get_objects() if id(thing) in left]
+    assert not leftovers, "\n".join(["left behind:", *leftovers])
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop, and end what a failed test may have left running on it."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+async def _limited(test: Coroutine[Any, Any, None], limit: float) -> list[str]:
+    sockets = _open_sockets()
+    try:
+        await asyncio.wait_for(test, limit)
+    except asyncio.TimeoutError as error:
+        if error.__cause__ is not None or isinstance(error.__context__, asyncio.CancelledError):
+            raise AssertionError(f"not done after {limit:g} s") from error
+        raise
+
+    def remaining() -> list[str]:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        left = [f"task {task!r}" for task in tasks]
+        return left + [f"open {link} while the loop runs" for link in _open_sockets() - sockets]
+
+    for _ in range(int(SETTLING / 0.005)):
+        if not remaining():
+            break
+        await asyncio.sleep(0.005)
+    return remaining()
+
+
+async def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds."""
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"never happened: {what}")
+
+
+async def spin(iterations: int) -> None:
+    """Let the loop go round."""
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+
+
+# Connections.
+
+
+def port_of(server: Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
+
+
+def uri_of(server: Server, path: str = "/", scheme: str = "ws") -> str:
+    return f"{scheme}://127.0.0.1:{port_of(server)}{path}"
+
+
+async def echo(ws: WebSocketStream) -> None:
+    """A handler."""
+    async for message in ws:
+        await ws.send(message)
+
+
+@asynccontextmanager
+async def pair(
+    *, server: dict[str, Any] | None = None, client: dict[str, Any] | None = None
+) -> AsyncIterator[tuple[WebSocketStream, WebSocketStream]]:
+    """Both ends of a connection, the server's first, without compression unless told otherwise."""
+    accepted: asyncio.Future[WebSocketStream] = asyncio.get_running_loop().create_future()
+
+    async def handler(ws: WebSocketStream) -> None:
+        accepted.set_result(ws)
+        await ws.wait_closed()
+
+    async with (
+        serve(handler, "127.0.0.1", 0, **({"compression": None} | (server or {}))) as running,
+        connect(uri_of(running), **({"compression": None} | (client or {}))) as ws,
+    ):
+        yield await accepted, ws
+
+
+class Recorder(WebSocket):
+    """The callback form, writing down what it is told."""
+
+    def __init__(self, owner: Any) -> None:
+        super().__init__(owner)
+        self.events: list[tuple[Any, ...]] = []
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_open(self) -> None:
+        self.events.append(("open", int(self.ready_state)))
+
+    def on_message(self, message: str | bytes) -> None:
+        self.events.append(("message", message))
+
+    def on_error(self, error: Exception) -> None:
+        self.events.append(("error", type(error).__name__))
+
+    def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+        self.events.append(("close", close_code, close_reason, was_clean))
+        self.closed.set_result(None)
+
+
+# The other end, raw.
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class RawFrame(NamedTuple):
+    """A frame as it came, unmasked."""
+
+    opcode: int
+    payload: bytes
+    fin: bool = True
+    rsv1: bool = False
+    masked: bool = False
+
+
+def split_frame(data: bytes) -> tuple[RawFrame, bytes] | None:
+    """The first frame and the bytes behind it; RFC 6455 section 5.2 word for word."""
+    if len(data) < 2:
+        return None
+    masked, length, place = bool(data[1] & 0x80), data[1] & 0x7F, 2
+    if length > 125:
+        place = 4 if length == 126 else 10
+        length = int.from_bytes(data[2:place], "big")
+    key = data[place : place + 4] if masked else b""
+    place += len(key)
+    if len(data) < place + length or len(key) != 4 * masked:
+        return None
+    payload = data[place : place + length]
+    if masked:
+        mask = int.from_bytes((key * (length // 4 + 1))[:length], "big")
+        payload = (int.from_bytes(payload, "big") ^ mask).to_bytes(length, "big")
+    frame = RawFrame(data[0] & 0xF, payload, bool(data[0] & 0x80), bool(data[0] & 0x40), masked)
+    return frame, data[place + length :]
+
+
+def split_frames(data: bytes) -> list[RawFrame]:
+    """All frames; there must be nothing more."""
+    frames = []
+    while data:
+        split = split_frame(data)
+        assert split is not None, f"half a frame: {data[:20].hex()}"
+        frames.append(split[0])
+        data = split[1]
+    return frames
+
+
+class RawPeer:
+    """A socket, and the frames on it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.data = b""
+        self.loop = asyncio.get_running_loop()
+
+    async def send(self, data: bytes) -> None:
+        await self.loop.sock_sendall(self.sock, data)
+
+    async def _more(self) -> bool:
+        data = await self.loop.sock_recv(self.sock, 1 << 18)
+        self.data += data
+        return bool(data)
+
+    async def head(self) -> bytes:
+        """An HTTP request or response without its body."""
+        while b"\r\n\r\n" not in self.data:
+            assert await self._more(), f"end within a head: {self.data!r}"
+        head, _, self.data = self.data.partition(b"\r\n\r\n")
+        return head
+
+    async def frame(self) -> RawFrame:
+        while True:
+            split = split_frame(self.data)
+            if split is not None:
+                frame, self.data = split
+                return frame
+            assert await self._more(), f"end within a frame, after {self.data!r}"
+
+    async def rest(self) -> bytes:
+        """All until the end."""
+        while await self._more():
+            pass
+        data, self.data = self.data, b""
+        return data
+
+    def half_close(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Close with a RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+@asynccontextmanager
+async def raw_client(
+    server: Server, request: bytes = REQUEST, *, receive_buffer: int | None = None
+) -> AsyncIterator[RawPeer]:
+    """A TCP connection to a server, its request sent and (unless that is empty) accepted."""
+    with socket.socket() as sock:
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        peer = RawPeer(sock)
+        await peer.loop.sock_connect(sock, ("127.0.0.1", port_of(server)))
+        if request:
+            await peer.send(request)
+            head = await peer.head()
+            assert head.startswith(b"HTTP/1.1 101 "), head
+        yield peer
+
+
+def acceptance(request: bytes, extra: bytes = b"") -> bytes:
+    """A 101 response; `extra` are header lines with their ends."""
+    [key] = [
+        line.partition(b":")[2].strip()
+        for line in request.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key:")
+    ]
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n" + extra + b"\r\n"
+    )
+
+
+class RawServer:
+    """A listening socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.uri = f"ws://127.0.0.1:{sock.getsockname()[1]}/"
+
+    @asynccontextmanager
+    async def peer(self) -> AsyncIterator[RawPeer]:
+        """The next connection."""
+        sock, _ = await asyncio.get_running_loop().sock_accept(self.sock)
+        with sock:
+            yield RawPeer(sock)
+
+    @asynccontextmanager
+    async def accepted(self) -> AsyncIterator[RawPeer]:
+        """The next connection, its handshake done."""
+        async with self.peer() as peer:
+            await peer.send(acceptance(await peer.head()))
+            yield peer
+
+
+@asynccontextmanager
+async def raw_server() -> AsyncIterator[RawServer]:
+    """A server that is to be played by hand."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        sock.setblocking(False)
+        yield RawServer(sock)
+
+
+@asynccontextmanager
+async def raw_pair(**client: Any) -> AsyncIterator[tuple[RawPeer, WebSocketStream]]:
+    """A client of ours, and a server that is played by hand."""
+    async with raw_server() as server:
+        connecting = asyncio.ensure_future(_awaited(connect(server.uri, **({"compression": None} | client))))
+        async with server.accepted() as peer:
+            ws: WebSocketStream = await connecting
+            yield peer, ws
+            peer.close()
+            await ws.wait_closed()
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable
+
+
+@functools.cache
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server on 127.0.0.1 and localhost, and for its clients."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
+        command = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+        command += " -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+        subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(certificate, key)
+        client = ssl.create_default_context(cafile=str(certificate))
+    return server, client
