@@ -18,6 +18,7 @@ html_theme = "furo"
 default_role = "code"
 
 myst_heading_anchors = 3
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True}

@@ -72,6 +72,13 @@ def test_stateless_codecs_keep_nothing_between_messages(backend: str) -> None:
             assert codec._compressor is None and codec._inflater is None
 
 
+@pytest.mark.parametrize("level", range(1, 10))
+def test_every_level_makes_small_messages_smaller(backend: str, level: int) -> None:
+    messages = [b'{"type": "trade", "id": %d, "price": %d.25}' % (9**i, 7**i) for i in range(20)]
+    client, _ = codec_pair(PerMessageDeflate(level=level))
+    assert sum(len(client.compress(message)) for message in messages) < 0.8 * sum(map(len, messages))
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["send", "prepared", "reset", "fail", "interrupt"]), contents), max_size=12
@@ -92,10 +99,14 @@ def test_resets_prepared_messages_and_failures_never_desynchronise(
         elif step == "reset":
             client.reset_compressor()
         elif message:
-            error = MemoryError() if step == "fail" else KeyboardInterrupt()
+            error = MemoryError() if step == "fail" else Interrupt()
             client._compressor = Failing(client._compressor or new_compressor(12, 6, 5), error)
             with pytest.raises(type(error)):
                 client.compress(message)
+
+
+class Interrupt(BaseException):
+    """Like KeyboardInterrupt, which would end the tests if it got away."""
 
 
 class Failing:
@@ -171,6 +182,13 @@ def test_forced_backend_that_is_missing_is_an_import_error(name: str, package: s
     ran = python(HIDE.format(names=[package]) + SHOW, FASTFRAME_DEFLATE=name)
     assert ran.returncode == 1
     assert package in ran.stderr.strip().splitlines()[-1]
+
+
+def test_isal_without_fixed_codes_is_passed_over() -> None:
+    old = HIDE.format(names=["zlib_ng"]) + "sys.modules['isal'] = type(sys)('isal'); "
+    old += "sys.modules['isal'].__version__ = '1.8.0'; "
+    assert python(old + SHOW).stdout.strip() == "zlib"
+    assert "isal 1.8.0 has no fixed codes" in python(old + SHOW, FASTFRAME_DEFLATE="isal").stderr
 
 
 def test_unknown_backend_is_an_import_error() -> None:

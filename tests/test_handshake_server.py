@@ -562,6 +562,14 @@ def test_accept_key_is_that_of_the_rfc() -> None:
     assert accept_key(KEY) == ACCEPT
 
 
+@pytest.mark.parametrize(
+    "key", ["", KEY[:-1], KEY + "=", KEY + "\n", f" {KEY}", KEY.replace("G", "-"), KEY * 2, "\xff"]
+)
+def test_accept_key_wants_16_bytes_in_base64(key: str) -> None:
+    with pytest.raises(ValueError, match="is not 16 bytes in Base64$"):
+        accept_key(key)
+
+
 def test_request_made_by_hand_can_be_accepted() -> None:
     request = Request("/", Headers({"Sec-WebSocket-Key": KEY}), is_upgrade=True)
     _, fields, _ = answer(ServerHandshake().accept(request))

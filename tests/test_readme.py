@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import doctest
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,22 @@ def test_examples_of_a_page(page: Path) -> None:
 
 def test_the_readme_has_an_example() -> None:
     assert examples(ROOT / "README.md")
+
+
+def test_server_and_client_of_the_readme_talk() -> None:
+    (program,) = re.findall(
+        r"^```python\n(import asyncio\n.*?)^```$",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    finished = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", program.replace("8765", str(port))],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("Hello, 世界\n", "")

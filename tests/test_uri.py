@@ -99,6 +99,7 @@ def test_user_information_is_decoded(userinfo: str, username: str, password: str
         ("ws://a:0/", "port is not a number in 1..65535"),
         ("ws://a:65536/", "port is not"),
         ("ws://a:99999999999999999999/", "port is not"),
+        ("ws://a:" + "9" * 5000, "port is not"),
         ("ws://a:-1/", "port is not"),
         ("ws://a:+80/", "port is not"),
         ("ws://a:8_0/", "port is not"),

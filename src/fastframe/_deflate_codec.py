@@ -75,6 +75,9 @@ def _load_zlib_ng() -> _NewCompressor:
 
 
 def _load_isal() -> _NewCompressor:
+    version: str = importlib.import_module("isal").__version__
+    if tuple(int(number) for number in version.split(".")[:2]) < (1, 9):
+        raise ImportError(f"isal {version} has no fixed codes; 1.9 or later is needed")
     isal: Any = importlib.import_module("isal.isal_zlib")
 
     def new_compressor(window_bits: int, level: int, memory_level: int) -> _Compressor:
@@ -328,7 +331,6 @@ class _Inflater:
             pieces.append(self._decompressor.decompress(rest, limit - size if limit else 0))
             size += len(pieces[-1])
             if not self._decompressor.eof:
-                self.is_at_end = False
                 return b"".join(pieces)
         raise MessageTooBig(f"compressed message of more than {MAX_FINAL_BLOCKS} blocks with BFINAL set")
 

@@ -92,15 +92,23 @@ def accept_key(key: str) -> str:
     Raises:
         ValueError: it is something else.
     """
-    # RFC 6455 section 4.2.1: "a base64-encoded value that, when decoded, is
-    # 16 bytes in length". 24 characters leave no room for others in between.
+    check_key(key)
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+
+
+def check_key(key: str) -> None:
+    """Check a Sec-WebSocket-Key.
+
+    Raises:
+        ValueError: it is not 16 bytes in Base64.
+    """
+    # RFC 6455 section 4.2.1: "base64-encoded [...] value that, when decoded, is 16 bytes in length".
     try:
         nonce = base64.b64decode(key, validate=True)
     except (binascii.Error, ValueError):
         nonce = b""
-    if len(nonce) != 16 or len(key) != 24:
+    if len(nonce) != 16:
         raise ValueError(f"Sec-WebSocket-Key {key[:64]!r} is not 16 bytes in Base64")
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
 def decoded_headers(event: h11.Request | h11.InformationalResponse | h11.Response) -> Headers:

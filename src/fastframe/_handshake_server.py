@@ -22,6 +22,7 @@ from ._handshake_common import (
     Request,
     Response,
     accept_key,
+    check_key,
     check_subprotocols,
     decoded_headers,
     list_field,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .deflate import DeflateCodec, PerMessageDeflate
 
 # RFC 9110 section 15.5.22: an answer with 426 "MUST send an Upgrade header
-# field"; RFC 6455 section 4.4: and Sec-WebSocket-Version, "indicating the
+# field"; RFC 6455 section 4.2.2: and Sec-WebSocket-Version, "indicating the
 # version(s) the server is capable of understanding".
 _UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
 
@@ -270,7 +271,7 @@ class ServerHandshake:
             version = headers.get("Sec-WebSocket-Version", "")
             if version != VERSION:
                 raise InvalidRequest(f"Sec-WebSocket-Version {version!r} is not 13", 426, _UPGRADE_REQUIRED)
-            accept_key(headers.get("Sec-WebSocket-Key", ""))
+            check_key(headers.get("Sec-WebSocket-Key", ""))
             origin = headers.get("Origin")
             request.subprotocols = tuple(parse_token_list(list_field(headers, "Sec-WebSocket-Protocol")))
             request.extensions = tuple(parse_extensions(list_field(headers, "Sec-WebSocket-Extensions")))

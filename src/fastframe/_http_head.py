@@ -41,9 +41,9 @@ class HeadLimits(NamedTuple):
         Raises:
             ValueError: one of them is below 1.
         """
-        for name, limit in zip(self._fields, self, strict=True):
-            if limit < 1:
-                raise ValueError(f"{name} must be positive, got {limit}")
+        if min(self) < 1:
+            name, limit = min(zip(self._fields, self, strict=True), key=lambda pair: pair[1])
+            raise ValueError(f"{name} must be positive, got {limit}")
         return self
 
 

@@ -95,10 +95,11 @@ class PerMessageDeflate:
     JSON messages with context kept, zlib at level 6: a window of 15 bits with
     memory level 8 makes them 0.39 of their size and takes 262 KiB to compress
     and 39 to inflate; 12 bits with memory level 5 make them 0.42 at the same
-    speed and take 38 and 11 KiB. Lower levels of zlib save no time at that
-    size and up to a third at 16 KiB, for 5 to 8 % more bytes. isal needs 0.4
-    of zlib's time for such a message (0.46 of its size, 105 KiB), at level 1 a
-    tenth (0.48, 81 KiB); zlib-ng 0.8 (0.42, 161 KiB), at level 1 a fifth (0.49).
+    speed and take 38 and 11 KiB. Lower levels of zlib save little time at that
+    size and a third at 16 KiB, for 5 to 8 % more bytes. isal needs less than
+    half of zlib's time for such a message (0.46 of its size, 105 KiB), at
+    level 1 a seventh (0.48, 81 KiB); zlib-ng 0.7 (0.42, 161 KiB), at level 1 a
+    sixth (0.49).
 
     Args:
         server_no_context_takeover: the server is to compress each message by
@@ -184,7 +185,7 @@ class PerMessageDeflate:
 
         Raises:
             InvalidResponse: the answer is malformed or not what was offered
-                (RFC 7692 section 7.1: "MUST _Fail the WebSocket Connection_");
+                (RFC 7692 section 7.1: "MUST Fail the WebSocket Connection");
                 the message names parameter and value.
         """
         if element.name != PERMESSAGE_DEFLATE:

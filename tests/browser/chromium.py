@@ -32,6 +32,8 @@ FLAGS = [
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
+    # A page that was left lives on in that cache, and its connections do for seconds.
+    "--disable-features=BackForwardCache",
     "--disable-sync",
     "--no-first-run",
     "--remote-debugging-port=0",
@@ -92,12 +94,8 @@ class Chromium:
             target = (await page.call("Target.createTarget", url="about:blank"))["targetId"]
             attached = await page.call("Target.attachToTarget", targetId=target, flatten=True)
             page.session = attached["sessionId"]
-            navigated = await page.call("Page.navigate", url=uri)
-            assert "errorText" not in navigated, navigated
-            await page.evaluate(
-                "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
-            )
             try:
+                await page.open(uri)
                 yield page
             finally:
                 page.session = None
@@ -127,6 +125,15 @@ class Page:
         assert "error" not in answer, answer["error"]
         result: dict[str, Any] = answer["result"]
         return result
+
+    async def open(self, uri: str) -> None:
+        """Leave for another document, and wait until it has been loaded."""
+        navigated = await self.call("Page.navigate", url=uri)
+        assert "errorText" not in navigated, navigated
+        await self.evaluate(
+            "new Promise(done =>"
+            " document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        )
 
     async def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, or what its promise is fulfilled with."""

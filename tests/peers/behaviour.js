@@ -41,14 +41,18 @@ function behave(socket, powers) {
   }
 
   socket.binaryType = "arraybuffer";
-  socket.addEventListener("message", ({ data }) => {
-    if (typeof data === "string" && data.startsWith("!")) {
-      obey(JSON.parse(data.slice(1)));
-    } else {
-      take(data);
-    }
-  });
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    socket.addEventListener("message", ({ data }) => {
+      try {
+        if (typeof data === "string" && data.startsWith("!")) {
+          obey(JSON.parse(data.slice(1)));
+        } else {
+          take(data);
+        }
+      } catch (error) {
+        reject(error);
+      }
+    });
     let subprotocol = null;
     socket.addEventListener("open", () => { subprotocol = socket.protocol; });
     socket.addEventListener("error", () => {}); // "close" follows and tells

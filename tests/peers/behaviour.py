@@ -15,6 +15,7 @@ behaviour.js does the same for JavaScript.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -28,7 +29,7 @@ MAX_SIZE = 64 * 1024 * 1024
 
 
 class Closed(NamedTuple):
-    """How the conversation ended, as the peer saw it: 1005 is a close frame without a code, 1006 none at all."""
+    """How it ended, as the peer saw it: 1005 is a close frame without a code, 1006 none at all."""
 
     code: int
     reason: str
@@ -117,4 +118,4 @@ async def behave(peer: Peer) -> dict[str, Any]:
 def split(message: Any, pieces: int) -> Any:
     """Cut `message` into as many pieces, some of them empty if it is short."""
     ends = [len(message) * number // pieces for number in range(pieces + 1)]
-    return [message[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [message[start:end] for start, end in itertools.pairwise(ends)]

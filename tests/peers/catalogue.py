@@ -15,11 +15,13 @@ class Abilities(NamedTuple):
     """Send a message in fragments; all can receive them."""
     ping: bool = True
     """Send a ping and tell of the pong; all can answer pings."""
+    any_code: bool = True
+    """Close with any code; a page may send 1000 and those from 3000 on."""
 
 
 PEERS = {
     "aiohttp": Abilities(),
-    "chromium": Abilities(roles=("client",), ping=False),
+    "chromium": Abilities(roles=("client",), ping=False, any_code=False),
     "hypercorn": Abilities(roles=("server",), ping=False),
     "picows": Abilities(deflate=False, fragments=True),
     "tornado": Abilities(),

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 from _pytest.mark import ParameterSet
 from browser.chromium import COMMANDS
-
 from peers.catalogue import ALL_WAYS, FORMS, PAIRS, THOROUGH_PEER, WAYS, Pair, Way
-from peers.conversation import Meet, PeerProcess, PeerProcesses
+from peers.conversation import Meet, PeerProcesses
 from peers.machine import need
 from peers.node_modules import HERE, node_modules
 
@@ -32,7 +31,9 @@ def peer_processes() -> Iterator[PeerProcesses]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "peer_can(ability): only peers that have this of `Abilities`")
-    config.addinivalue_line("markers", "our_form(form): only this form of our side, as the other cannot do it")
+    config.addinivalue_line(
+        "markers", "our_form(form): only this form of our side, as the other cannot do it"
+    )
 
 
 def _combinations(abilities: list[str], forms: list[str]) -> Iterator[ParameterSet]:

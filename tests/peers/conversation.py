@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import queue
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from fastframe import ConnectionClosed, Request, Response, WebSocket, WebSocketStream, connect, serve
+from fastframe import ConnectionClosed, Headers, Request, Response, WebSocket, WebSocketStream, connect, serve
 
 from .catalogue import Pair, Way
 
@@ -167,8 +168,9 @@ class CallbackEnd:
 
     async def recv(self) -> str | bytes:
         next_message = asyncio.ensure_future(self.socket.inbox.get())
+        first: list[asyncio.Future[Any]] = [next_message, self.socket.ended]
         try:
-            await asyncio.wait([next_message, self.socket.ended], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if not next_message.done():
                 raise AssertionError(f"no message, but {self.socket.ended.result()}")
             return next_message.result()
@@ -193,7 +195,7 @@ def page(_: Any, request: Request) -> Response | None:
     """One port serves a page and the socket: browsers connect from a page."""
     if request.is_upgrade:
         return None
-    return Response(200, [("Content-Type", "text/html")], b"<!doctype html><title>fastframe</title>")
+    return Response(200, Headers([("Content-Type", "text/html")]), b"<!doctype html><title>fastframe</title>")
 
 
 @contextlib.asynccontextmanager
@@ -263,13 +265,9 @@ def converse(
 
 
 def run(loop_name: str, conversation: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a new loop of asyncio or uvloop, for a bounded time; it must leave no task behind."""
-    if loop_name == "uvloop":
-        import uvloop
-
-        loop = uvloop.new_event_loop()
-    else:
-        loop = asyncio.new_event_loop()
+    """Run a coroutine in a new loop, for a bounded time; it must leave no task behind."""
+    library: Any = importlib.import_module(loop_name)
+    loop: asyncio.AbstractEventLoop = library.new_event_loop()
     try:
         result = loop.run_until_complete(asyncio.wait_for(conversation, TALK_SECONDS))
         left = asyncio.all_tasks(loop)

@@ -18,7 +18,7 @@ KINDS = ["binary", *_SCRIPTS]
 
 
 def message_of(kind: str, size: int) -> str | bytes:
-    """A message whose payload has `size` bytes; the largest repeats itself, as noise takes long to compress."""
+    """A message whose payload has `size` bytes; the largest repeats itself, as noise compresses slowly."""
     if kind == "binary":
         noise = random.Random(size).randbytes(min(size, 1021) if size == LARGE else size)
         return (noise * (size // len(noise) + 1))[:size] if noise else b""

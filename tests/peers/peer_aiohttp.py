@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import ClientSession, WSMsgType, web
-
 from peers.behaviour import SUBPROTOCOL, Behave, Closed, Peer
 
 OPTIONS: dict[str, Any] = {"max_msg_size": 0, "autoping": False}

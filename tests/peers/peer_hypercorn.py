@@ -9,10 +9,9 @@ from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
+from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, Peer
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection
-
-from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, Peer
 
 _running: set[asyncio.Task[None]] = set()
 _closes: list[Closed] = []

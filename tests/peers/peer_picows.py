@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import picows
-
 from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, QueuedPeer
 
 OPTIONS: dict[str, Any] = {"max_frame_size": MAX_SIZE}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, QueuedPeer
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler, websocket_connect
-
-from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, QueuedPeer
 
 
 class TornadoPeer(QueuedPeer):

@@ -6,9 +6,8 @@ import asyncio
 from typing import Any
 
 import websocket
-from websocket import ABNF
-
 from peers.behaviour import Behave, Closed, Peer
+from websocket import ABNF
 
 
 class WebsocketClientPeer(Peer):

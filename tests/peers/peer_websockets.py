@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, Peer
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.exceptions import ConnectionClosed
-
-from peers.behaviour import MAX_SIZE, SUBPROTOCOL, Behave, Closed, Peer
 
 
 class WebsocketsPeer(Peer):

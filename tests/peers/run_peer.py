@@ -50,7 +50,7 @@ async def main(name: str) -> None:
                 tell(await library.talk(**json.loads(line)))
             else:
                 await library.connect(**json.loads(line), behave=report)
-        except Exception:
+        except Exception:  # noqa: BLE001
             tell({"failed": traceback.format_exc()})
     if hasattr(library, "end"):
         await library.end()

@@ -14,14 +14,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
 from peers.behaviour import split
+from peers.catalogue import Way
 from peers.conversation import End, Meet
 from peers.messages import KINDS, LARGE, SIZES, check_same, message_of
 
 CODES_AND_REASONS = [
     pytest.param(1000, "", id="normal"),
-    pytest.param(1001, "going away", id="going-away"),
     pytest.param(3000, "tschüß – 再见 🦊", id="unicode"),
     pytest.param(4999, "r" * 123, id="longest"),
 ]
@@ -48,10 +47,9 @@ def test_messages_of_every_size_come_back(meet: Meet, kind: str) -> None:
     assert met.ending.was_clean
 
 
-@pytest.mark.parametrize("kind", ["binary", "cjk"])
-def test_a_message_of_16_mib_comes_back(meet: Meet, kind: str) -> None:
+def test_a_message_of_16_mib_comes_back(meet: Meet, way: Way) -> None:
     async def talk(end: End) -> None:
-        await echo(end, message_of(kind, LARGE))
+        await echo(end, message_of("binary" if way.form == "callback" else "cjk", LARGE))
 
     assert meet(talk).report["received"] == LARGE
 
@@ -101,7 +99,7 @@ def test_fragments_of_the_peer_arrive_as_one_message(meet: Meet, pieces: int) ->
     meet(talk)
 
 
-@pytest.mark.parametrize(("code", "reason"), CODES_AND_REASONS)
+@pytest.mark.parametrize(("code", "reason"), [*CODES_AND_REASONS, (1001, "going away"), (1011, "")])
 def test_our_close_reaches_the_peer(meet: Meet, code: int, reason: str) -> None:
     async def talk(end: End) -> None:
         await echo(end, "before")
@@ -120,6 +118,16 @@ def test_close_of_the_peer_reaches_us(meet: Meet, code: int, reason: str) -> Non
 
     # RFC 6455 section 5.5.1: "the endpoint typically echos the status code it received".
     assert meet(talk).report["closed"][0] == code
+
+
+@pytest.mark.peer_can("any_code")
+@pytest.mark.parametrize(("code", "reason"), [(1001, "going away"), (1011, "")])
+def test_close_of_a_peer_with_a_problem_reaches_us(meet: Meet, code: int, reason: str) -> None:
+    async def talk(end: End) -> None:
+        await order(end, "close", code=code, reason=reason)
+        assert await end.ending() == (code, reason, True)
+
+    meet(talk)
 
 
 @pytest.mark.parametrize("size", [125, 1 << 20])

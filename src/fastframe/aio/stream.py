@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ class WebSocketStream(SocketProtocol):
     """
 
     __slots__ = (
+        "_answer_timer",
         "_closed_error",
         "_closed_waiter",
         "_drain_waiters",
@@ -43,6 +45,7 @@ class WebSocketStream(SocketProtocol):
         super().__init__(owner)
         self._messages: deque[Any] = deque()
         self._queued = 0
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drain_waiters: list[asyncio.Future[None]] | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
@@ -123,6 +126,8 @@ class WebSocketStream(SocketProtocol):
         if self._connection is not None and self._connection.deflate is not None:
             # What came through the socket says little about what it grew to.
             size = sum(map(len, messages))
+        elif len(messages[0]) > size:
+            size += len(messages[0])  # most of it came in earlier reads
         self._messages.extend(messages)
         self._queued += size
         if self._queued > self._settings.max_queue and self.ready_state is State.OPEN:
@@ -134,14 +139,20 @@ class WebSocketStream(SocketProtocol):
     def _answered(self) -> None:
         if self._messages:
             # It is when it asks for more; but it has not for ever.
-            self._loop.call_later(self._settings.close_timeout, self._conclude)
+            self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)
         else:
             super()._answered()
 
     def _conclude(self) -> None:
+        self._stop_answer_timer()
         if self._connection is not None:
             self._connection.conclude()
             self._flush()
+
+    def _stop_answer_timer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
 
     # Sending.
 
@@ -239,7 +250,7 @@ class WebSocketStream(SocketProtocol):
             self._pongs = {}
         data = payload.encode() if isinstance(payload, str) else payload
         if data is None:
-            data = len(self._pongs).to_bytes(4, "big") + int(self._loop.time() * 1e6).to_bytes(8, "big")
+            data = os.urandom(8)
         if data in self._pongs:
             raise ValueError(f"a ping with the payload {data!r} is under way already")
         connection.ping(data)
@@ -273,6 +284,7 @@ class WebSocketStream(SocketProtocol):
         await asyncio.shield(self._closed_waiter)
 
     def _closed(self, error: ConnectionClosed) -> None:
+        self._stop_answer_timer()
         self._closed_error = error
         for waiter in (self._waiter, self._closed_waiter):
             if waiter is not None and not waiter.done():

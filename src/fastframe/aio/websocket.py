@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import State
 from ..errors import ConnectionClosed
-from ..frames import CloseCode
+from ..frames import CloseCode, Role
 from .protocol import SocketProtocol, logger
 
 if TYPE_CHECKING:
@@ -88,6 +88,18 @@ class WebSocket(SocketProtocol):
         self._connection.close(close_code, close_reason)
         if not self._corked:
             self._flush()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        super().pause_writing()
+        # Whoever takes no answers gets no more questions read: what a server
+        # would send in reply has nowhere to go but memory. A client reads on,
+        # so that the two cannot wait for each other.
+        if self._connection is not None and self._connection.role is Role.SERVER:
+            self._pause_reading()
+
+    def _writable(self) -> None:
+        self._resume_reading()
 
     def _opened(self) -> None:
         self._owner.opened(self)

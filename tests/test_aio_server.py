@@ -1,0 +1,752 @@
+"""The server: handshakes it accepts and refuses, pages beside the socket, handlers, shutting down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aio_support import (
+    REQUEST,
+    RawPeer,
+    Recorder,
+    clock,
+    echo,
+    eventually,
+    every_loop,
+    logged,
+    port_of,
+    raw_client,
+    simulated,
+    spin,
+    tls_contexts,
+    uri_of,
+)
+from wire import data_frame
+
+from fastframe import (
+    Close,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    Headers,
+    InvalidRequest,
+    RejectedByServer,
+    Request,
+    Response,
+    Role,
+    Server,
+    State,
+    WebSocketStream,
+    connect,
+    serve,
+)
+
+GET = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def answer_to(server: Server, request: bytes, *, half_close: bool = False) -> tuple[bytes, bytes]:
+    """Head and body of the answer, after which the server has to close."""
+    async with raw_client(server, b"") as peer:
+        await peer.send(request)
+        if half_close:
+            peer.half_close()
+        head = await peer.head()
+        return head, await peer.rest()
+
+
+def page(protocol: Any, request: Request) -> Response | None:
+    return None if request.is_upgrade else Response(200, Headers([("Content-Type", "text/html")]), b"<p>hello")
+
+
+# The handshake.
+
+
+@every_loop
+async def test_connection_knows_its_request_and_response() -> None:
+    seen: list[WebSocketStream] = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        seen.append(ws)
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        async with connect(uri_of(server, "/chat?a=1"), extra_headers={"Cookie": "a=b"}) as ws:
+            await ws.wait_closed()
+        request, response = seen[0].request, seen[0].response
+        assert request is not None and response is not None
+        assert request.path == "/chat?a=1" and request.headers["Cookie"] == "a=b"
+        assert response.status == 101
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (REQUEST.replace(b"Version: 13", b"Version: 8"), 426),
+        (REQUEST.replace(b"GET", b"POST"), 405),
+        (REQUEST.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"short"), 400),
+        (REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"), 400),
+        (REQUEST.replace(b"\r\n\r\n", b"\r\n" + b"A: b\r\n" * 200 + b"\r\n"), 431),
+        (REQUEST.replace(b"\r\n\r\n", b"\r\nA: " + b"b" * 20_000 + b"\r\n\r\n"), 431),
+        (GET, 426),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"hello\r\n\r\n", 400),
+    ],
+    ids=["version", "method", "key", "http-1.0", "count", "size", "no-upgrade", "tls", "nonsense"],
+)
+@every_loop
+async def test_wrong_request_gets_an_http_error_and_the_end(request_bytes: bytes, status: int) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        head, body = await answer_to(server, request_bytes)
+        assert head.startswith(b"HTTP/1.1 %d " % status), head
+        assert re.search(rb"(?im)^connection: close", head)
+        assert b"content-length: %d" % len(body) in head.lower()
+        assert (b"sec-websocket-version: 13" in head.lower()) is (status == 426)
+        await eventually(lambda: not server.connections, "the connection is gone")
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "accepted"),
+    [
+        (None, b"http://evil.test", True),
+        (["http://good.test"], b"http://good.test", True),
+        (["http://good.test"], b"http://evil.test", False),
+        (["http://good.test"], None, False),
+        (["http://good.test", None], None, True),
+        ([re.compile(r"http://\w+\.good\.test")], b"http://a.good.test", True),
+        ([re.compile(r"http://\w+\.good\.test")], b"http://a.good.test.evil.test", False),
+    ],
+)
+@every_loop
+async def test_origins_decide_who_may_connect(
+    origins: Any, origin: bytes | None, accepted: bool
+) -> None:
+    request = REQUEST if origin is None else REQUEST.replace(b"\r\n\r\n", b"\r\nOrigin: " + origin + b"\r\n\r\n")
+    async with serve(echo, "127.0.0.1", 0, origins=origins) as server:
+        if accepted:
+            async with raw_client(server, request):
+                pass
+        else:
+            head, _ = await answer_to(server, request)
+            assert head.startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(
+    ("ours", "offered", "chosen"),
+    [
+        (["chat", "superchat"], ["superchat", "chat"], "chat"),
+        (["chat"], ["other"], None),
+        (None, ["chat"], None),
+        (["chat"], None, None),
+    ],
+)
+@every_loop
+async def test_subprotocol_is_chosen_in_the_servers_order(ours: Any, offered: Any, chosen: str | None) -> None:
+    async with (
+        serve(echo, "127.0.0.1", 0, subprotocols=ours) as server,
+        connect(uri_of(server), subprotocols=offered) as ws,
+    ):
+        assert ws.subprotocol == chosen
+        [theirs] = server.connections
+        assert theirs.subprotocol == chosen
+
+
+@every_loop
+async def test_select_subprotocol_may_choose_or_refuse() -> None:
+    def select(offered: Any) -> str | None:
+        if not offered:
+            raise InvalidRequest("a subprotocol is needed", 400)
+        return str(offered[-1])
+
+    async with serve(echo, "127.0.0.1", 0, select_subprotocol=select) as server:
+        async with connect(uri_of(server), subprotocols=["a", "b"]) as ws:
+            assert ws.subprotocol == "b"
+        with pytest.raises(RejectedByServer, match="400"):
+            await connect(uri_of(server))
+
+
+@every_loop
+async def test_select_subprotocol_that_fails_gives_500() -> None:
+    async with serve(echo, "127.0.0.1", 0, select_subprotocol=lambda offered: "not offered") as server:
+        head, _ = await answer_to(server, REQUEST)
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert len(logged()) == 1
+
+
+@pytest.mark.parametrize("by_function", [True, False])
+@every_loop
+async def test_extra_headers_are_in_the_response(by_function: bool) -> None:
+    fields = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    extra: Any = (lambda request: [("X-Path", request.path), *fields]) if by_function else fields
+    async with (
+        serve(echo, "127.0.0.1", 0, extra_headers=extra, server_header="mine") as server,
+        connect(uri_of(server, "/p")) as ws,
+    ):
+        assert ws.response is not None
+        assert ws.response.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
+        assert ws.response.headers.get("X-Path") == ("/p" if by_function else None)
+        assert ws.response.headers["Server"] == "mine"
+
+
+@pytest.mark.parametrize("fields", [{"A": "b\r\nEvil: 1"}, {"A\r\n": "b"}, {"Sec-WebSocket-Accept": "x"}])
+@every_loop
+async def test_impossible_extra_headers_give_500(fields: Any) -> None:
+    async with serve(echo, "127.0.0.1", 0, extra_headers=lambda request: fields) as server:
+        head, _ = await answer_to(server, REQUEST)
+        assert head.startswith(b"HTTP/1.1 500 ") and b"Evil" not in head
+        assert len(logged()) == 1
+
+
+@pytest.mark.parametrize("cuts", [1, 7, 40])
+@every_loop
+async def test_request_may_come_in_pieces(cuts: int) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, raw_client(server, b"") as peer:
+        for start in range(0, len(REQUEST), cuts):
+            await peer.send(REQUEST[start : start + cuts])
+            await spin(1)
+        assert (await peer.head()).startswith(b"HTTP/1.1 101 ")
+
+
+@every_loop
+async def test_frames_sent_before_the_answer_are_not_lost() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, raw_client(server, b"") as peer:
+        await peer.send(REQUEST + data_frame(Role.SERVER, 1, b"early") + data_frame(Role.SERVER, 9, b"p"))
+        assert (await peer.head()).startswith(b"HTTP/1.1 101 ")
+        assert {(await peer.frame()).payload for _ in range(2)} == {b"early", b"p"}
+
+
+@every_loop
+async def test_frames_sent_while_process_request_waits_are_not_lost() -> None:
+    released = asyncio.Event()
+
+    async def process_request(protocol: Any, request: Request) -> None:
+        await released.wait()
+
+    async with (
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
+        raw_client(server, b"") as peer,
+    ):
+        await peer.send(REQUEST + data_frame(Role.SERVER, 1, b"early"))
+        await spin(5)
+        await peer.send(data_frame(Role.SERVER, 1, b"later"))
+        await spin(5)
+        released.set()
+        assert (await peer.head()).startswith(b"HTTP/1.1 101 ")
+        assert [(await peer.frame()).payload for _ in range(2)] == [b"early", b"later"]
+
+
+# process_request.
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+@every_loop
+async def test_one_port_serves_a_page_and_the_socket(asynchronous: bool) -> None:
+    async def later(protocol: Any, request: Request) -> Response | None:
+        await spin(3)
+        return page(protocol, request)
+
+    async with serve(echo, "127.0.0.1", 0, process_request=later if asynchronous else page) as server:
+        head, body = await answer_to(server, GET)
+        assert head.startswith(b"HTTP/1.1 200 ") and b"text/html" in head and body == b"<p>hello"
+        async with connect(uri_of(server)) as ws:
+            await ws.send("a")
+            assert await ws.recv() == "a"
+
+
+@every_loop
+async def test_page_for_a_client_that_sends_no_more_arrives_whole() -> None:
+    body = bytes(range(256)) * 8192
+
+    def large(protocol: Any, request: Request) -> Response:
+        return Response(200, Headers(), body)
+
+    async with serve(echo, "127.0.0.1", 0, process_request=large) as server:
+        assert (await answer_to(server, GET, half_close=True))[1] == body
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+@every_loop
+async def test_process_request_may_refuse(asynchronous: bool) -> None:
+    def refuse(protocol: Any, request: Request) -> Response:
+        return Response(401, Headers([("WWW-Authenticate", "Basic")]), b"who are you?")
+
+    async def refuse_later(protocol: Any, request: Request) -> Response:
+        return refuse(protocol, request)
+
+    async with serve(echo, "127.0.0.1", 0, process_request=refuse_later if asynchronous else refuse) as server:
+        with pytest.raises(RejectedByServer, match="401") as caught:
+            await connect(uri_of(server))
+        assert caught.value.response.headers["WWW-Authenticate"] == "Basic"
+        assert caught.value.response.body == b"who are you?"
+
+
+def _raising(protocol: Any, request: Request) -> Response | None:
+    raise ZeroDivisionError
+
+
+MISTAKES = {
+    "exception": _raising,
+    "content-length": lambda protocol, request: Response(200, Headers({"Content-Length": "1"}), b"a"),
+    "status-101": lambda protocol, request: Response(101, Headers()),
+    "body-with-204": lambda protocol, request: Response(204, Headers(), b"a"),
+    "no-response": lambda protocol, request: (200, b"a"),
+}
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("mistake", MISTAKES)
+@every_loop
+async def test_mistake_in_process_request_gives_500(mistake: str, asynchronous: bool) -> None:
+    process_request: Any = MISTAKES[mistake]
+
+    async def later(protocol: Any, request: Request) -> Any:
+        return process_request(protocol, request)
+
+    async with serve(echo, "127.0.0.1", 0, process_request=later if asynchronous else process_request) as server:
+        async with raw_client(server, b"") as peer:
+            await peer.send(REQUEST)
+            head = await asyncio.wait_for(peer.head(), 2)
+            assert head.startswith(b"HTTP/1.1 500 "), head
+            await peer.rest()
+        assert len(logged()) == 1
+
+
+# open_timeout.
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", REQUEST[:-2]], ids=["nothing", "a-little", "nearly-all"])
+@simulated
+async def test_slow_handshake_gets_408_after_open_timeout(sent: bytes) -> None:
+    async with serve(echo, "127.0.0.1", 0, open_timeout=3) as server, raw_client(server, b"") as peer:
+        await peer.send(sent)
+        before = clock().time()
+        assert (await peer.head()).startswith(b"HTTP/1.1 408 ")
+        assert await peer.rest() == b"Request Timeout\n"
+        assert clock().time() - before == pytest.approx(3, abs=0.1)
+        peer.close()
+        await eventually(lambda: not server.connections, "the connection is gone")
+
+
+@simulated
+async def test_slow_process_request_gets_408_and_is_cancelled() -> None:
+    cancelled = []
+
+    async def process_request(protocol: Any, request: Request) -> None:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async with (
+        serve(echo, "127.0.0.1", 0, open_timeout=3, process_request=process_request) as server,
+        raw_client(server, b"") as peer,
+    ):
+        await peer.send(REQUEST)
+        assert (await peer.head()).startswith(b"HTTP/1.1 408 ")
+        await eventually(lambda: cancelled, "process_request was cancelled")
+
+
+@simulated
+async def test_client_that_stays_after_a_refusal_is_dropped_at_open_timeout() -> None:
+    async with serve(echo, "127.0.0.1", 0, open_timeout=3) as server, raw_client(server, b"") as peer:
+        before = clock().time()
+        await peer.send(GET)
+        await peer.head()
+        await eventually(lambda: not server.connections, "the connection is gone")
+        assert clock().time() - before == pytest.approx(3, abs=0.2)
+
+
+@pytest.mark.parametrize("half_close", [True, False])
+@simulated
+async def test_client_that_does_not_read_its_page_is_dropped(half_close: bool) -> None:
+    def large(protocol: Any, request: Request) -> Response:
+        return Response(200, Headers(), bytes(30_000_000))
+
+    async with serve(echo, "127.0.0.1", 0, open_timeout=3, process_request=large) as server:
+        async with raw_client(server, b"", receive_buffer=4096) as peer:
+            before = clock().time()
+            await peer.send(GET)
+            if half_close:
+                peer.half_close()
+            await eventually(lambda: server.connections, "the connection is there")
+            while server.connections and clock().time() < before + 60:
+                await asyncio.sleep(0.5)
+            assert not server.connections, "the connection is still there after 60 s"
+
+
+# Handlers.
+
+
+@every_loop
+async def test_connection_is_closed_when_the_handler_returns() -> None:
+    async def handler(ws: WebSocketStream) -> None:
+        await ws.send("goodbye")
+
+    async with serve(handler, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        assert await ws.recv() == "goodbye"
+        with pytest.raises(ConnectionClosedOK) as caught:
+            await ws.recv()
+        assert caught.value.received == Close(1000)
+
+
+@every_loop
+async def test_exception_in_the_handler_closes_with_1011_and_is_logged() -> None:
+    async def handler(ws: WebSocketStream) -> None:
+        raise ZeroDivisionError
+
+    async with serve(handler, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        with pytest.raises(ConnectionClosedError, match="received 1011"):
+            await ws.recv()
+        [line] = logged()
+        assert "handler" in line and "ZeroDivisionError" in line
+
+
+@every_loop
+async def test_handler_that_meets_the_peers_end_is_no_failure() -> None:
+    async def handler(ws: WebSocketStream) -> None:
+        while True:
+            await ws.recv()
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        ws = await connect(uri_of(server))
+        await ws.close(4000, "enough")
+        assert logged() == []
+
+
+@every_loop
+async def test_cancelled_handler_drops_its_connection() -> None:
+    tasks: list[Any] = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        tasks.append(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    async with serve(handler, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        await eventually(lambda: tasks, "the handler runs")
+        tasks.pop().cancel()
+        with pytest.raises(ConnectionClosedError):
+            await ws.recv()
+
+
+# Shutting down.
+
+
+@every_loop
+async def test_server_close_says_1001_and_waits() -> None:
+    done = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        async for _ in ws:
+            pass
+        await spin(5)
+        done.append(True)
+
+    server = await serve(handler, "127.0.0.1", 0)
+    clients = [await connect(uri_of(server)) for _ in range(3)]
+    await server.close()
+    assert done == [True] * 3 and not server.connections
+    for ws in clients:
+        with pytest.raises(ConnectionClosedOK) as caught:
+            await ws.recv()
+        assert caught.value.received == Close(1001)
+    with pytest.raises(OSError):
+        await connect(f"ws://127.0.0.1:{clients[0].remote_address[1]}/")
+
+
+@every_loop
+async def test_server_close_takes_a_code_and_a_reason() -> None:
+    server = await serve(Recorder, "127.0.0.1", 0)
+    ws = await connect(uri_of(server))
+    await server.close(1012, "back soon")
+    await ws.wait_closed()
+    assert (ws.close_code, ws.close_reason) == (1012, "back soon")
+
+
+@every_loop
+async def test_server_close_truncates_nothing() -> None:
+    async def handler(ws: WebSocketStream) -> None:
+        await ws.send(bytes(3_000_000))
+        await ws.wait_closed()
+
+    server = await serve(handler, "127.0.0.1", 0, compression=None)
+    ws = await connect(uri_of(server), max_size=None)
+    closing = asyncio.ensure_future(server.close())
+    assert await ws.recv() == bytes(3_000_000)
+    await closing
+
+
+@every_loop
+async def test_server_close_may_be_called_again() -> None:
+    server = await serve(echo, "127.0.0.1", 0)
+    ws = await connect(uri_of(server))
+    await asyncio.wait_for(asyncio.gather(server.close(), server.close()), 3)
+    await server.close()
+    await ws.wait_closed()
+
+
+@simulated
+async def test_server_close_gives_up_those_who_do_not_answer() -> None:
+    server = await serve(echo, "127.0.0.1", 0, close_timeout=5, ping_interval=None)
+    async with raw_client(server) as peer:
+        before = clock().time()
+        await server.close()
+        assert clock().time() - before == pytest.approx(5, abs=0.1)
+        assert (await peer.frame()).payload == (1001).to_bytes(2, "big")
+
+
+@simulated
+async def test_server_close_cancels_handlers_that_do_not_end() -> None:
+    cancelled = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        try:
+            await asyncio.sleep(50_000)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    server = await serve(handler, "127.0.0.1", 0, close_timeout=5)
+    ws = await connect(uri_of(server))
+    before = clock().time()
+    await server.close()
+    assert cancelled == [True], "close waits for the handlers"
+    assert clock().time() - before <= 11
+    await ws.wait_closed()
+
+
+@every_loop
+async def test_server_close_drops_handshakes_under_way() -> None:
+    server = await serve(echo, "127.0.0.1", 0)
+    async with raw_client(server, b"") as peer:
+        await peer.send(REQUEST[:30])
+        await eventually(lambda: server.connections, "the connection is there")
+        await server.close()
+        with pytest.raises(ConnectionResetError):
+            assert await peer.rest() == b""
+            raise ConnectionResetError
+
+
+@every_loop
+async def test_server_close_cancels_process_request() -> None:
+    started = asyncio.Event()
+
+    async def process_request(protocol: Any, request: Request) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    server = await serve(echo, "127.0.0.1", 0, process_request=process_request)
+    async with raw_client(server, b"") as peer:
+        await peer.send(REQUEST)
+        await started.wait()
+        await asyncio.wait_for(server.close(), 3)
+
+
+@every_loop
+async def test_server_close_drops_tls_handshakes_under_way() -> None:
+    handled = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        handled.append(ws)
+        await ws.wait_closed()
+
+    server_tls, client_tls = tls_contexts()
+    server = await serve(handler, "127.0.0.1", 0, ssl=server_tls)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_tls.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    async with raw_client(server, b"") as peer:
+        await spin(10)
+        await server.close()
+
+        async def step(do: Any) -> Any:
+            while True:
+                try:
+                    result = do()
+                except ssl.SSLWantReadError:
+                    await peer.send(outgoing.read())
+                    data = await peer.loop.sock_recv(peer.sock, 65536)
+                    if not data:
+                        raise ConnectionResetError from None
+                    incoming.write(data)
+                else:
+                    await peer.send(outgoing.read())
+                    return result
+
+        with pytest.raises((OSError, ssl.SSLError)):
+            await step(tls.do_handshake)
+            tls.write(REQUEST)
+            assert not await step(lambda: tls.read(100)), "a server that is closed took a connection"
+            raise ConnectionResetError
+        assert not handled and not server.connections
+
+
+@every_loop
+async def test_serve_forever_serves_until_cancelled() -> None:
+    server = await serve(echo, "127.0.0.1", 0)
+    serving = asyncio.ensure_future(server.serve_forever())
+    async with connect(uri_of(server)) as ws:
+        await ws.send("a")
+        assert await ws.recv() == "a"
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    await server.close()
+
+
+@every_loop
+async def test_connections_are_those_that_are_there() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        assert server.connections == set()
+        async with connect(uri_of(server)), connect(uri_of(server)):
+            assert len(server.connections) == 2
+            assert {ws.ready_state for ws in server.connections} == {State.OPEN}
+        await eventually(lambda: not server.connections, "they are gone")
+
+
+# Where to listen.
+
+
+@every_loop
+async def test_tls_carries_messages_of_all_sizes() -> None:
+    server_tls, client_tls = tls_contexts()
+    async with (
+        serve(echo, "127.0.0.1", 0, ssl=server_tls, compression=None, max_size=None) as server,
+        connect(uri_of(server, scheme="wss"), ssl=client_tls, compression=None, max_size=None) as ws,
+    ):
+        for size in (0, 1, 125, 16_383, 16_385, 65_536, 1_000_000, 5_000_000):
+            message = bytes([size % 251]) * size
+            await ws.send(message)
+            assert await ws.recv() == message
+
+
+@every_loop
+async def test_tls_records_that_come_together_are_all_read() -> None:
+    server_tls, client_tls = tls_contexts()
+    received = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        async for message in ws:
+            received.append(message)
+
+    async with serve(handler, "127.0.0.1", 0, ssl=server_tls, compression=None) as server:
+        messages = [bytes([number % 256]) * (number * 37 % 9000) for number in range(400)]
+        async with connect(uri_of(server, scheme="wss"), ssl=client_tls, compression=None) as ws:
+            for message in messages:
+                await ws.send(message)
+        await eventually(lambda: not server.connections, "the connection is gone")
+        assert received == messages
+
+
+@pytest.mark.parametrize("closer", ["server", "client"])
+@every_loop
+async def test_close_over_tls_does_not_truncate_the_last_message(closer: str) -> None:
+    server_tls, client_tls = tls_contexts()
+    message = bytes(range(256)) * 20_000
+    received = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        if closer == "server":
+            sending = asyncio.ensure_future(ws.send(message))
+            await spin(1)
+            await ws.close()
+            await asyncio.wait([sending])
+            sending.exception()
+        else:
+            received.append(await ws.recv())
+
+    options: dict[str, Any] = {"compression": None, "max_size": None}
+    async with serve(handler, "127.0.0.1", 0, ssl=server_tls, **options) as server:
+        async with connect(uri_of(server, scheme="wss"), ssl=client_tls, **options) as ws:
+            if closer == "server":
+                received.append(await ws.recv())
+                with pytest.raises(ConnectionClosedOK):
+                    await ws.recv()
+            else:
+                sending = asyncio.ensure_future(ws.send(message))
+                await spin(1)
+                await ws.close()
+                await asyncio.wait([sending])
+                sending.exception()
+        await eventually(lambda: not server.connections, "the connection is gone")
+    assert received == [message]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+@every_loop
+async def test_unix_socket_serves(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    async with serve(echo, path=path) as server:
+        async with connect("ws://localhost/", path=path) as ws:
+            await ws.send("a")
+            assert await ws.recv() == "a"
+            assert "WebSocketStream OPEN" in repr(ws)
+        assert len(server.sockets) == 1
+
+
+@every_loop
+async def test_given_socket_serves() -> None:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    async with serve(echo, sock=sock) as server, connect(uri_of(server)) as ws:
+        await ws.send("a")
+        assert await ws.recv() == "a"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+@every_loop
+async def test_ipv6_serves() -> None:
+    async with serve(echo, "::1", 0) as server, connect(f"ws://[::1]:{port_of(server)}/") as ws:
+        await ws.send("a")
+        assert await ws.recv() == "a"
+        assert ws.remote_address[0] == "::1"
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no SO_REUSEPORT here")
+@every_loop
+async def test_reuse_port_lets_two_servers_listen() -> None:
+    async with serve(echo, "127.0.0.1", 0, reuse_port=True) as server:
+        with pytest.raises(OSError):
+            await serve(echo, "127.0.0.1", port_of(server))
+        async with serve(echo, "127.0.0.1", port_of(server), reuse_port=True) as second:
+            assert port_of(second) == port_of(server)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"compression": "gzip"}, ValueError),
+        ({"origins": "http://a.test"}, TypeError),
+        ({"subprotocols": "chat"}, TypeError),
+        ({"subprotocols": ["a b"]}, ValueError),
+    ],
+)
+def test_impossible_option_is_refused_at_once(options: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        serve(echo, "127.0.0.1", 0, **options)
+
+
+# DEBUG.
+
+
+@every_loop
+async def test_debug_logging_breaks_nothing() -> None:
+    logger = logging.getLogger("fastframe")
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        async with serve(echo, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+            for message in ("a\r\nb", "ü" * 1000, b"\0\xff" * 1000, "", b""):
+                await ws.send(message)
+                assert await ws.recv() == message
+            await (await ws.ping(b"\0\xff"))
+            head, _ = await answer_to(server, GET)
+            assert b" 426 " in head
+    finally:
+        logger.setLevel(before)
+        lines = logged()
+    assert any("refused" in line for line in lines)
+
+

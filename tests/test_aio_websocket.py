@@ -1,0 +1,489 @@
+"""The callback form: what is called, when, with what, and what becomes of an exception there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aio_support import (
+    RawPeer,
+    Recorder,
+    clock,
+    eventually,
+    every_loop,
+    logged,
+    raw_client,
+    raw_server,
+    simulated,
+    spin,
+    uri_of,
+)
+from wire import data_frame
+
+from fastframe import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    Role,
+    Server,
+    State,
+    WebSocket,
+    connect,
+    serve,
+)
+
+CLOSE_1000 = (1000).to_bytes(2, "big")
+
+
+@asynccontextmanager
+async def served(form: type[Recorder], **options: Any) -> AsyncIterator[tuple[RawPeer, Any]]:
+    """A server's socket in the callback form, and a client that is played by hand."""
+    made: list[Any] = []
+
+    class Noted(form):  # type: ignore[misc, valid-type]
+        def __init__(self, owner: Any) -> None:
+            super().__init__(owner)
+            made.append(self)
+
+    async with (
+        serve(Noted, "127.0.0.1", 0, **({"compression": None} | options)) as server,
+        raw_client(server) as peer,
+    ):
+        yield peer, made[0]
+
+
+@asynccontextmanager
+async def connected(form: type[Recorder], **options: Any) -> AsyncIterator[tuple[RawPeer, Any]]:
+    """A client's socket in the callback form, and a server that is played by hand."""
+    async with raw_server() as server:
+
+        async def open_it() -> Any:
+            return await connect(server.uri, form, **({"compression": None} | options))
+
+        opening = asyncio.ensure_future(open_it())
+        async with server.accepted() as peer:
+            ws = await opening
+            yield peer, ws
+            peer.close()
+            await ws.closed
+
+
+SIDES = {Role.SERVER: served, Role.CLIENT: connected}
+BOTH = pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
+
+
+class Counting:
+    """A transport that counts the writes."""
+
+    def __init__(self, transport: Any) -> None:
+        self._counted = transport
+        self.writes: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._counted, name)
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(bytes(data))
+        self._counted.write(data)
+
+
+# Order and arguments.
+
+
+@BOTH
+@every_loop
+async def test_callbacks_come_in_the_browsers_order(role: Role) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"a") + data_frame(role, 9, b"p") + data_frame(role, 2, b"b"))
+        await peer.send(data_frame(role, 8, (1001).to_bytes(2, "big") + b"leaving"))
+        assert [(await peer.frame()).opcode for _ in range(2)] == [10, 8]
+        peer.close()
+        await ws.closed
+        assert ws.events == [
+            ("open", State.OPEN),
+            ("message", "a"),
+            ("message", b"b"),
+            ("close", 1001, "leaving", True),
+        ]
+
+
+@BOTH
+@every_loop
+async def test_close_frame_without_a_code_is_reported_as_1005(role: Role) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        await peer.send(data_frame(role, 8, b""))
+        await peer.frame()
+        peer.close()
+        await ws.closed
+        assert ws.events[-1] == ("close", 1005, "", True)
+
+
+@BOTH
+@pytest.mark.parametrize("abruptly", [True, False])
+@every_loop
+async def test_lost_peer_is_reported_as_1006(role: Role, abruptly: bool) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        if abruptly:
+            peer.reset()
+        else:
+            peer.close()
+        await ws.closed
+        assert ws.events[-1] == ("close", 1006, "", False)
+        assert ws.ready_state == State.CLOSED == 3
+
+
+@BOTH
+@every_loop
+async def test_violation_is_given_to_on_error_before_on_close(role: Role) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"good") + data_frame(role, 1, b"\xff"))
+        assert (await peer.frame()).payload[:2] == (1007).to_bytes(2, "big")
+        peer.close()
+        await ws.closed
+        assert ws.events[1:] == [("message", "good"), ("error", "InvalidUtf8"), ("close", 1006, "", False)]
+
+
+@BOTH
+@every_loop
+async def test_ready_state_passes_through_all_states(role: Role) -> None:
+    states = []
+
+    class Watching(Recorder):
+        def __init__(self, owner: Any) -> None:
+            super().__init__(owner)
+            states.append(self.ready_state)
+
+        def on_open(self) -> None:
+            states.append(self.ready_state)
+
+        def on_message(self, message: str | bytes) -> None:
+            self.close()
+            states.append(self.ready_state)
+
+        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+            states.append(self.ready_state)
+            super().on_close(close_code, close_reason, was_clean)
+
+    async with SIDES[role](Watching) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"close"))
+        await peer.frame()
+        await peer.send(data_frame(role, 8, CLOSE_1000))
+        peer.half_close()
+        await ws.closed
+        assert states == [State.CONNECTING, State.OPEN, State.CLOSING, State.CLOSED]
+
+
+# Exceptions.
+
+
+@BOTH
+@every_loop
+async def test_exception_in_on_message_ends_the_connection_with_1011(role: Role) -> None:
+    class Failing(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            raise ZeroDivisionError
+
+    async with SIDES[role](Failing) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"a") + data_frame(role, 1, b"b"))
+        assert (await peer.frame()).payload == (1011).to_bytes(2, "big")
+        await peer.send(data_frame(role, 8, (1011).to_bytes(2, "big")))
+        peer.half_close()
+        await ws.closed
+        assert ws.events[1:] == [
+            ("message", "a"),
+            ("error", "ZeroDivisionError"),
+            ("close", 1011, "", True),
+        ]
+        [line] = logged()
+        assert "callback" in line and "ZeroDivisionError" in line
+
+
+@BOTH
+@every_loop
+async def test_exception_in_on_open_ends_the_connection_with_1011(role: Role) -> None:
+    class Failing(Recorder):
+        def on_open(self) -> None:
+            self.send("first words")
+            raise ZeroDivisionError
+
+    async with SIDES[role](Failing) as (peer, ws):
+        assert (await peer.frame()).payload == b"first words"
+        assert (await peer.frame()).payload == (1011).to_bytes(2, "big")
+        peer.close()
+        await ws.closed
+        assert ws.events == [("error", "ZeroDivisionError"), ("close", 1006, "", False)]
+        assert len(logged()) == 1
+
+
+@BOTH
+@every_loop
+async def test_exceptions_in_on_error_and_on_close_are_logged(role: Role) -> None:
+    class Failing(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            raise ZeroDivisionError
+
+        def on_error(self, error: Exception) -> None:
+            raise KeyError
+
+        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+            super().on_close(close_code, close_reason, was_clean)
+            raise IndexError
+
+    async with SIDES[role](Failing) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"a"))
+        await peer.frame()
+        peer.close()
+        await ws.closed
+        await spin(2)
+        log = "\n".join(logged())
+        assert all(name in log for name in ("ZeroDivisionError", "KeyError", "IndexError"))
+
+
+@BOTH
+@every_loop
+async def test_sending_in_a_callback_after_closing_is_no_failure(role: Role) -> None:
+    class Late(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            self.close(1000)
+            self.send("too late")
+
+    async with SIDES[role](Late) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"a"))
+        assert (await peer.frame()).payload == CLOSE_1000
+        await peer.send(data_frame(role, 8, CLOSE_1000))
+        peer.half_close()
+        await ws.closed
+        assert ws.events[-1] == ("close", 1000, "", True)
+
+
+# Sending.
+
+
+@every_loop
+async def test_send_before_the_connection_is_open_is_refused() -> None:
+    refusals: list[str] = []
+
+    class Early(Recorder):
+        def __init__(self, owner: Any) -> None:
+            super().__init__(owner)
+            with pytest.raises(RuntimeError, match="not open") as caught:
+                self.send("early")
+            refusals.append(str(caught.value))
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            assert self.buffered_amount == 0
+            with pytest.raises(RuntimeError, match="not open") as caught:
+                self.send("early")
+            refusals.append(str(caught.value))
+
+        def on_open(self) -> None:
+            self.send("now")
+
+    async with served(Early) as (peer, _):
+        assert (await peer.frame()).payload == b"now"
+        assert len(refusals) == 2
+
+
+@BOTH
+@pytest.mark.parametrize("message", [None, 5, ["a"], {"a": 1}])
+@every_loop
+async def test_send_of_no_message_is_refused(role: Role, message: Any) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        with pytest.raises(TypeError):
+            ws.send(message)
+        ws.send("fine")
+        assert (await peer.frame()).payload == b"fine"
+
+
+@BOTH
+@every_loop
+async def test_send_after_the_end_is_refused(role: Role) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        peer.close()
+        await ws.closed
+        with pytest.raises(ConnectionClosedError):
+            ws.send("late")
+
+
+@BOTH
+@every_loop
+async def test_all_that_is_sent_within_one_read_leaves_in_one_write(role: Role) -> None:
+    class Echoing(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            self.send(message)
+            self.send(message)
+
+    async with SIDES[role](Echoing) as (peer, ws):
+        counting = ws._transport = Counting(ws._transport)
+        await peer.send(b"".join(data_frame(role, 1, b"%d" % number) for number in range(20)))
+        frames = [await peer.frame() for _ in range(40)]
+        assert [frame.payload for frame in frames] == [b"%d" % (number // 2) for number in range(40)]
+        assert len(counting.writes) == 1
+
+
+@BOTH
+@every_loop
+async def test_all_that_is_sent_in_on_open_leaves_in_one_write(role: Role) -> None:
+    class Greeting(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.counting = Counting(transport)
+            super().connection_made(self.counting)  # type: ignore[arg-type]
+
+        def on_open(self) -> None:
+            for number in range(10):
+                self.send(str(number))
+
+    async with SIDES[role](Greeting) as (peer, ws):
+        for number in range(10):
+            assert (await peer.frame()).payload == b"%d" % number
+        # The first one is the handshake's.
+        assert len(ws.counting.writes) == 2
+
+
+@BOTH
+@every_loop
+async def test_send_outside_of_a_callback_leaves_at_once(role: Role) -> None:
+    async with SIDES[role](Recorder) as (peer, ws):
+        counting = ws._transport = Counting(ws._transport)
+        ws.send("a")
+        ws.send("b")
+        assert len(counting.writes) == 2
+        assert [(await peer.frame()).payload for _ in range(2)] == [b"a", b"b"]
+
+
+@BOTH
+@every_loop
+async def test_buffered_amount_tells_what_the_network_has_not_taken(role: Role) -> None:
+    block = bytes(1_000_000)
+    async with SIDES[role](Recorder) as (peer, ws):
+        assert ws.buffered_amount == 0
+        for _ in range(30):
+            ws.send(block)
+        waiting = ws.buffered_amount
+        assert 5_000_000 < waiting <= 30_000_600
+        for _ in range(30):
+            assert len((await peer.frame()).payload) == len(block)
+        await eventually(lambda: ws.buffered_amount == 0, "all has left")
+
+
+@BOTH
+@every_loop
+async def test_close_does_not_truncate_what_was_sent(role: Role) -> None:
+    block = bytes(5 * 1024 * 1024)
+    async with SIDES[role](Recorder) as (peer, ws):
+        ws.send(block)
+        ws.close(3000, "done")
+        with pytest.raises(ConnectionClosed):
+            ws.send("late")
+        assert (await peer.frame()).payload == block
+        assert (await peer.frame()).payload == (3000).to_bytes(2, "big") + b"done"
+
+
+# Closing.
+
+
+@BOTH
+@every_loop
+async def test_close_may_be_called_at_any_time(role: Role) -> None:
+    class Closing(Recorder):
+        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+            self.close()
+            super().on_close(close_code, close_reason, was_clean)
+
+    async with SIDES[role](Closing) as (peer, ws):
+        ws.close(1000, "first")
+        ws.close(1001, "second")
+        assert (await peer.frame()).payload == CLOSE_1000 + b"first"
+        await peer.send(data_frame(role, 8, CLOSE_1000))
+        peer.half_close()
+        await ws.closed
+        ws.close()
+        await spin(3)
+        ws.close()
+        assert ws.events[-1] == ("close", 1000, "", True)
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (999, ""), (1000, "x" * 124)])
+@every_loop
+async def test_close_with_what_may_not_be_sent_is_refused(code: int, reason: str) -> None:
+    async with served(Recorder) as (peer, ws):
+        with pytest.raises(ValueError, match="close_"):
+            ws.close(code, reason)
+        ws.send("still open")
+        assert (await peer.frame()).payload == b"still open"
+
+
+@BOTH
+@simulated
+async def test_peer_that_does_not_close_is_given_up_after_close_timeout(role: Role) -> None:
+    async with SIDES[role](Recorder, close_timeout=4, ping_interval=None) as (_, ws):
+        before = clock().time()
+        ws.close()
+        await ws.closed
+        assert clock().time() - before == pytest.approx(4, abs=0.1)
+        assert ws.events[-1] == ("close", 1006, "", False)
+
+
+@every_loop
+async def test_client_as_context_manager_is_closed_at_its_end() -> None:
+    events: list[Any] = []
+
+    class Noting(Recorder):
+        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+            super().on_close(close_code, close_reason, was_clean)
+            events.append((close_code, was_clean))
+
+    async with serve(Noting, "127.0.0.1", 0) as server:
+        async with connect(uri_of(server), Noting) as ws:
+            ws.send("a")
+        await ws.closed
+        await eventually(lambda: len(events) == 2, "both have closed")
+        assert events == [(1000, True)] * 2
+
+
+@every_loop
+async def test_both_ends_in_the_callback_form_talk() -> None:
+    class Echo(WebSocket):
+        def on_message(self, message: str | bytes) -> None:
+            self.send(message)
+
+    async def talk(server: Server) -> None:
+        ws = await connect(uri_of(server), Recorder, subprotocols=["chat"])
+        assert ws.protocol == "chat"
+        assert ws.extensions.startswith("permessage-deflate")
+        messages = ["a", b"b", "c" * 100_000]
+        for message in messages:
+            ws.send(message)
+        await eventually(lambda: len(ws.events) == 4, "all came back")
+        assert ws.events[1:] == [("message", message) for message in messages]
+        ws.close()
+        await ws.closed
+
+    async with serve(Echo, "127.0.0.1", 0, subprotocols=["chat"]) as server:
+        await talk(server)
+
+
+@every_loop
+async def test_names_of_the_browser_without_agreements_are_empty() -> None:
+    async with served(Recorder) as (_, ws):
+        assert ws.protocol == "" and ws.extensions == "" and ws.subprotocol is None
+
+
+@BOTH
+@every_loop
+async def test_connection_aborted_in_a_callback_ends_quietly(role: Role) -> None:
+    class Aborting(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            self.send("never mind")
+            self.transport.abort()
+            self.send("gone")
+
+    async with SIDES[role](Aborting) as (peer, ws):
+        await peer.send(data_frame(role, 1, b"a") * 3)
+        await ws.closed
+        assert ws.events[-1] == ("close", 1006, "", False)
