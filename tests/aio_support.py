@@ -252,12 +252,14 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _limited(test: Coroutine[Any, Any, None], limit: float) -> list[str]:
     sockets = _open_sockets()
-    try:
-        await asyncio.wait_for(test, limit)
-    except asyncio.TimeoutError as error:
-        if error.__cause__ is not None or isinstance(error.__context__, asyncio.CancelledError):
-            raise AssertionError(f"not done after {limit:g} s") from error
-        raise
+    task = asyncio.ensure_future(test)
+    await asyncio.wait([task], timeout=limit)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+        raise AssertionError(f"not done after {limit:g} s")
+    task.result()
+    del task
 
     def remaining() -> list[str]:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -273,10 +275,11 @@ async def _limited(test: Coroutine[Any, Any, None], limit: float) -> list[str]:
 
 async def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait until a condition holds."""
+    step = 0.05 if isinstance(asyncio.get_running_loop(), SimulatedLoop) else 0.001
     for _ in range(5000):
         if condition():
             return
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(step)
     raise AssertionError(f"never happened: {what}")
 
 
@@ -430,6 +433,12 @@ class RawPeer:
             pass
         data, self.data = self.data, b""
         return data
+
+    async def gone(self) -> bool:
+        """Wait for the end, by FIN or by RST; whether nothing came before it."""
+        with suppress(ConnectionResetError):
+            return await self.rest() == b""
+        return self.data == b""
 
     def half_close(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)

@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -525,9 +526,7 @@ async def test_server_close_drops_handshakes_under_way() -> None:
         await peer.send(REQUEST[:30])
         await eventually(lambda: server.connections, "the connection is there")
         await server.close()
-        with pytest.raises(ConnectionResetError):
-            assert await peer.rest() == b""
-            raise ConnectionResetError
+        assert await peer.gone()
 
 
 @every_loop
@@ -560,26 +559,21 @@ async def test_server_close_drops_tls_handshakes_under_way() -> None:
     async with raw_client(server, b"") as peer:
         await spin(10)
         await server.close()
-
-        async def step(do: Any) -> Any:
-            while True:
-                try:
-                    result = do()
-                except ssl.SSLWantReadError:
-                    await peer.send(outgoing.read())
-                    data = await peer.loop.sock_recv(peer.sock, 65536)
-                    if not data:
-                        raise ConnectionResetError from None
-                    incoming.write(data)
-                else:
-                    await peer.send(outgoing.read())
-                    return result
-
-        with pytest.raises((OSError, ssl.SSLError)):
-            await step(tls.do_handshake)
-            tls.write(REQUEST)
-            assert not await step(lambda: tls.read(100)), "a server that is closed took a connection"
-            raise ConnectionResetError
+        # Whatever the server makes of it: it must not end in an open connection.
+        with suppress(ConnectionError):
+            for do in (tls.do_handshake, lambda: tls.write(REQUEST), lambda: tls.read(100)):
+                while True:
+                    try:
+                        answer = do()
+                        await peer.send(outgoing.read())
+                        break
+                    except ssl.SSLWantReadError:
+                        await peer.send(outgoing.read())
+                        data = await peer.loop.sock_recv(peer.sock, 65536)
+                        if not data:
+                            raise ConnectionResetError from None
+                        incoming.write(data)
+            assert not answer, "a server that is closed took a connection"
         assert not handled and not server.connections
 
 
