@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +18,6 @@ from aio_support import (
     echo,
     eventually,
     every_loop,
-    logged,
     port_of,
     raw_server,
     simulated,
@@ -50,13 +50,12 @@ from fastframe import (
 async def redirecting(
     location: Any, status: int = 302, seen: list[Request] | None = None
 ) -> AsyncIterator[Server]:
-    """A server that sends every request elsewhere; `location` may be a function of the server."""
+    """A server that sends every request elsewhere; `location` may be a list, to be sent as several fields."""
 
     def process_request(protocol: Any, request: Request) -> Response:
         if seen is not None:
             seen.append(request)
-        target = location(server) if callable(location) else location
-        values = target if isinstance(target, list) else [target]
+        values = location if isinstance(location, list) else [location]
         return Response(status, Headers([("Location", value) for value in values]))
 
     async with serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
@@ -169,16 +168,12 @@ async def test_nobody_listening_is_an_os_error() -> None:
 async def test_certificate_that_is_not_trusted_is_refused() -> None:
     server_tls, _ = tls_contexts()
     async with serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
-        import ssl
-
         with pytest.raises(ssl.SSLCertVerificationError):
             await connect(uri_of(server, scheme="wss"))
 
 
 @every_loop
 async def test_server_hostname_is_what_the_certificate_has_to_name() -> None:
-    import ssl
-
     server_tls, client_tls = tls_contexts()
     async with serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
         uri = uri_of(server, scheme="wss")
@@ -542,7 +537,6 @@ async def test_iteration_waits_longer_and_longer_with_jitter() -> None:
     assert all(gap <= 60.5 for gap in gaps) and 0.4 < gaps[0] < 1.1
     assert sum(gaps[-5:]) > 5 * sum(gaps[:3])
     assert len({round(gap, 2) for gap in gaps[-6:]}) > 1, "jitter"
-    assert len(logged()) == 0 or all("again" in line for line in logged())
 
 
 @pytest.mark.parametrize("failure", ["500", "502", "503", "504", "refused", "reset", "end", "timeout"])

@@ -121,6 +121,15 @@ FF_KERNEL int ff_mask_sse2(uint8_t *dst, const uint8_t *src, size_t n, uint32_t 
     return _mm_movemask_epi8(seen) != 0;
 }
 
+/* Ask for the lines that will be written a little later. Beyond the second-level
+ * cache a store waits for its line otherwise, and a copy, which may write lines
+ * without reading them first, is a tenth faster. A prefetch past the end is no
+ * access: it neither faults nor changes anything (Intel SDM, PREFETCHh). */
+FF_INLINE void ff_prefetch_256(const uint8_t *dst) {
+    for (uintptr_t line = 0; line < 256; line += 64)
+        _mm_prefetch((const char *)((uintptr_t)dst + 2048 + line), _MM_HINT_T0);
+}
+
 /* Long buffers: stores that straddle two cache lines cost more than the XOR,
  * so the loop starts where dst is aligned. The first vectors on both sides of
  * that place overlap; both are loaded before either is stored. */
@@ -179,6 +188,7 @@ FF_KERNEL int ff_mask_avx512(uint8_t *dst, const uint8_t *src, size_t n, uint32_
         _mm512_storeu_si512(dst, head);
     }
     for (; n - i >= 256; i += 256) {
+        ff_prefetch_256(dst + i);
         __m512i a = _mm512_xor_si512(_mm512_loadu_si512(src + i), keys);
         __m512i b = _mm512_xor_si512(_mm512_loadu_si512(src + i + 64), keys);
         __m512i c = _mm512_xor_si512(_mm512_loadu_si512(src + i + 128), keys);

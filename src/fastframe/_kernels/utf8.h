@@ -307,7 +307,12 @@ FF_KERNEL int ff_utf8_valid_avx512(const uint8_t *p, size_t n) {
         errors = _mm512_or_si512(errors, ff_utf8_block_avx512(p + i, _mm512_loadu_si512(p + i)));
         i += 64;
     }
-    if (n > i) errors = _mm512_or_si512(errors, ff_utf8_part_avx512(p + i, i, n - i));
+    /* The last 64 bytes once more rather than a part, where three more come before them. */
+    if (n > i && n >= 67) {
+        errors = _mm512_or_si512(errors, ff_utf8_block_avx512(p + n - 64, _mm512_loadu_si512(p + n - 64)));
+    } else if (n > i) {
+        errors = _mm512_or_si512(errors, ff_utf8_part_avx512(p + i, i, n - i));
+    }
     return _mm512_test_epi8_mask(errors, errors) == 0;
 }
 
@@ -363,6 +368,7 @@ FF_KERNEL int ff_utf8_valid_neon(const uint8_t *p, size_t n) {
 #define FF_UTF8_STRETCH 16384
 FF_INLINE size_t ff_utf8_prefix(int (*valid)(const uint8_t *, size_t), const uint8_t *p, size_t n) {
     size_t end = ff_utf8_boundary(p, n), i = 0;
+    if (FF_LIKELY(end <= FF_UTF8_STRETCH)) return FF_LIKELY(valid(p, end)) ? end : ff_utf8_scan(p, end);
     while (i < end) {
         size_t stretch = end - i;
         if (stretch > FF_UTF8_STRETCH) stretch = ff_utf8_boundary(p + i, FF_UTF8_STRETCH);
