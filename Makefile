@@ -15,7 +15,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels bench sanitize lint types docs wheels clean FORCE
+.PHONY: help demo test test-pure test-pythons suite kernels autobahn bench sanitize lint types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: $(VENV)/.compiled $(VENV)/.bench ## measure the codec beside its peers (B
 
 sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 	PYTHON=$(BIN)/python bash tests/sanitize.sh
+
+autobahn: $(VENV)/.compiled ## the Autobahn testsuite on both roles (AUTOBAHN='--half pure': other options)
+	$(BIN)/python tests/autobahn/run.py --accelerated $(AUTOBAHN)
 
 lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet

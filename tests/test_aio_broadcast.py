@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from aio_support import (
     Recorder,
-
     eventually,
     every_loop,
-    raw_client,
-
     spin,
     uri_of,
+)
+from raw_peer import (
+    raw_client,
 )
 
 from fastframe import PerMessageDeflate, Server, WebSocketStream, broadcast, connect, prepare, serve
@@ -118,12 +118,10 @@ async def test_slow_connections_are_skipped_and_returned() -> None:
 
         receiving = asyncio.ensure_future(receive())
         async with raw_client(server) as slow:
-            sent, skipped = 0, []
-            for _ in range(100):
+            skipped = []
+            for sent in range(1, 101):
                 skipped = broadcast(server.connections, block, limit=1_000_000)
-                sent += 1
-                expected = sent
-                await eventually(lambda expected=expected: received == expected, "the fast one got it")  # type: ignore[misc]
+                await eventually(lambda sent=sent: received == sent, "the fast one got it")  # type: ignore[misc]
                 if skipped:
                     break
             assert [connection.remote_address for connection in skipped] == [slow.sock.getsockname()]
@@ -136,9 +134,7 @@ async def test_slow_connections_are_skipped_and_returned() -> None:
 @every_loop
 async def test_connections_that_are_not_open_are_skipped() -> None:
     async with clients(2) as (server, [first, second]):
-        first_of_server = next(
-            ws for ws in server.connections if ws.remote_address == first.local_address
-        )
+        first_of_server = next(ws for ws in server.connections if ws.remote_address == first.local_address)
         async with raw_client(server, b""):
             await eventually(lambda: len(server.connections) == 3, "the third connection is there")
             first_of_server.shut_down(1000, "")

@@ -71,6 +71,7 @@ class Connection:
         failure: why the connection fails (RFC 6455 section 7.1.7), or None.
         congested: to be set while the network takes nothing: then only the
             newest of several pings is answered.
+        is_fragmenting: a message of ours in several frames is not finished.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class Connection:
         "congested",
         "deflate",
         "failure",
+        "is_fragmenting",
         "received_first",
         "role",
         "state",
@@ -104,6 +106,7 @@ class Connection:
         self.received_first: bool | None = None
         self.failure: ProtocolError | None = None
         self.congested = False
+        self.is_fragmenting = False
         self.deflate = deflate
         self._pong: bytes | None = None
         self._encoder = FrameEncoder(role)
@@ -204,6 +207,7 @@ class Connection:
             raise self.closed_exception()
         opcode = 0 if not first else 1 if isinstance(fragment, str) else 2
         self._encoder.append(opcode, fragment, last)
+        self.is_fragmenting = not last
 
     def send_encoded(self, frames: Buffer) -> None:
         """Append whole frames that were encoded before, for a server's broadcast.

@@ -30,10 +30,11 @@ class Liveness:
     """
 
     __slots__ = (
+        "_asked_at",
         "_counter",
         "_interval",
+        "_left_at",
         "_payload",
-        "_ping_left",
         "_pinged_at",
         "_timeout",
         "deadline",
@@ -48,7 +49,9 @@ class Liveness:
         self._counter = 0
         self._payload = b""
         self._pinged_at = now
-        self._ping_left: float | None = None
+        # The first ping since the peer was last heard of, and when it had left.
+        self._asked_at: float | None = None
+        self._left_at: float | None = None
         self.heard = False
         self.silent_since = now
         self.latency = 0.0
@@ -69,8 +72,8 @@ class Liveness:
         if self.heard or late > _LATE:
             self.heard = False
             self.silent_since = now
-            self._ping_left = None
-        elif self._payload and self._timeout is not None:
+            self._asked_at = self._left_at = None
+        elif self._asked_at is not None and self._timeout is not None:
             verdict = self._judge(now, unsent)
             if verdict is not None:
                 return verdict
@@ -80,7 +83,8 @@ class Liveness:
         self._counter += 1
         self._payload = self._counter.to_bytes(4, "big")
         self._pinged_at = now
-        self._ping_left = None
+        if self._asked_at is None:
+            self._asked_at = now
         self._wait(now)
         return self._payload
 
@@ -91,15 +95,15 @@ class Liveness:
             self._payload = b""
 
     def _judge(self, now: float, unsent: int) -> str | None:
-        timeout = self._timeout
+        timeout, asked_at = self._timeout, self._asked_at
         assert timeout is not None, "checked by the caller"
-        if self._ping_left is None:
+        assert asked_at is not None, "checked by the caller"
+        if self._left_at is None:
             if unsent == 0:
-                self._ping_left = now
-            elif now - self._pinged_at >= self._interval + timeout:
-                return f"the peer took nothing for {now - self._pinged_at:.0f} s: {unsent} bytes unsent"
-            return None
-        if now - self._ping_left >= timeout:
+                self._left_at = now
+            elif now - asked_at >= timeout:
+                return f"the peer took nothing for {now - asked_at:.0f} s: {unsent} bytes unsent"
+        elif now - self._left_at >= timeout:
             silence = now - self.silent_since
             return f"the peer was silent for {silence:.0f} s, and no pong came within {timeout:g} s"
         return None

@@ -203,13 +203,19 @@ async def _met(process: PeerProcess, pair: Pair, way: Way, subprotocols: list[st
     callback = way.form == "callback"
     compression = "deflate" if pair.deflate else None
     if pair.role == "server":
-        form = CallbackSocket if callback else None
-        uri = f"ws://127.0.0.1:{process.port}/"
-        yield end_of(
-            await connect(
-                uri, form, compression=compression, subprotocols=subprotocols or None, max_size=MAX_SIZE
-            )
+        socket = await connect(
+            f"ws://127.0.0.1:{process.port}/",
+            CallbackSocket if callback else None,
+            compression=compression,
+            subprotocols=subprotocols or None,
+            max_size=MAX_SIZE,
         )
+        try:
+            yield end_of(socket)
+        except BaseException:
+            socket.transport.abort()
+            await asyncio.sleep(0)
+            raise
         return
     accepted: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

@@ -73,7 +73,8 @@ def broadcast(
             with more is skipped, so that a slow client costs no more memory.
 
     Returns:
-        The connections that were skipped: slow ones, and those that are not open.
+        The connections that were skipped: slow ones, those that are not open,
+        and those in the middle of a fragmented message.
 
     Raises:
         ValueError: a client's connection is among them.
@@ -83,6 +84,10 @@ def broadcast(
     for protocol in connections:
         connection = protocol._connection
         if connection is None or connection.state is not State.OPEN or protocol.buffered_amount > limit:
+            skipped.append(protocol)
+            continue
+        if connection.is_fragmenting:
+            # RFC 6455 section 5.4: no other message between its fragments.
             skipped.append(protocol)
             continue
         if connection.role is not Role.SERVER:

@@ -95,11 +95,15 @@ class _Attempt:
         if self._outcome.done():
             return
         if error is not None:
-            self._outcome.set_exception(error)
-        else:
-            self._judge(self._handshake.end_of_data)
-            if not self._outcome.done():
-                self._outcome.set_exception(InvalidResponse("the server closed during the opening handshake"))
+            self._fail(error)
+            return
+        self._judge(self._handshake.end_of_data)
+        if not self._outcome.done():
+            self._fail(InvalidResponse("the server closed during the opening handshake"))
+
+    def _fail(self, error: Exception) -> None:
+        self._outcome.set_exception(error)
+        self._outcome.exception()  # who waited for it may have been cancelled
 
     def _judge(self, step: Any) -> None:
         protocol = self._protocol
@@ -109,7 +113,7 @@ class _Attempt:
         try:
             response = step()
         except Exception as error:  # noqa: BLE001
-            self._outcome.set_exception(error)
+            self._fail(error)
             return
         if response is None:
             return
@@ -165,11 +169,21 @@ class _Connecting:
             wait = min(wait * factor, longest)
 
     async def _connect(self) -> SocketProtocol:
+        attempt = asyncio.ensure_future(self._follow())
         try:
-            return await asyncio.wait_for(self._follow(), self._options.open_timeout)
-        except asyncio.TimeoutError:
-            timeout = self._options.open_timeout
-            raise TimeoutError(f"no connection to {self._uri} within {timeout:g} s") from None
+            await asyncio.wait([attempt], timeout=self._options.open_timeout)
+        except BaseException:
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            if not attempt.cancelled() and attempt.exception() is None:
+                attempt.result().transport.abort()
+            raise
+        if not attempt.done():
+            attempt.cancel()
+            await asyncio.wait([attempt])
+        if attempt.cancelled():
+            raise TimeoutError(f"no connection to {self._uri} within {self._options.open_timeout} s")
+        return attempt.result()
 
     async def _follow(self) -> SocketProtocol:
         """Connect, and follow redirections."""

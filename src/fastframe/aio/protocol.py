@@ -34,19 +34,22 @@ READ_SIZE = 65536
 CORK_SIZE = 65536
 """Bytes of output that are held back at most to leave together."""
 
-_shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, bytearray] = weakref.WeakKeyDictionary()
+_shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def _read_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
+def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
     """The buffer that connections of this loop read to."""
     # A proactor has a read under way on every connection at the same time, so
     # there each needs a buffer of its own.
     proactor = getattr(asyncio, "ProactorEventLoop", None)
     if proactor is not None and isinstance(loop, proactor):
-        return bytearray(READ_SIZE)
+        return memoryview(bytearray(READ_SIZE))
     buffer = _shared_buffers.get(loop)
     if buffer is None:
-        buffer = _shared_buffers[loop] = bytearray(READ_SIZE)
+        # A view, because asyncio's TLS reads on into a slice of what it is given.
+        buffer = _shared_buffers[loop] = memoryview(bytearray(READ_SIZE))
     return buffer
 
 
@@ -171,7 +174,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=self._settings.write_limit)
         self._opening = self._owner.connected(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:
         connection = self._connection
         view = None if connection is None else connection.get_buffer(READ_SIZE)
         self._in_place = view is not None
@@ -181,7 +184,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
         connection = self._connection
         if connection is None:
             if self._opening is not None:
-                self._opening.received(bytes(memoryview(self._buffer)[:nbytes]))
+                self._opening.received(bytes(self._buffer[:nbytes]))
             return
         if self._liveness is not None:
             self._liveness.heard = True
@@ -292,7 +295,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         """Write what is waiting, unless the network is not keeping up."""
         connection, transport = self._connection, self._transport
-        if connection is None:
+        if connection is None or connection.state is State.CLOSED:
             return
         if not self._writing_paused:
             data = connection.take()

@@ -103,7 +103,12 @@ class _ServerOpening:
 
     def _answer(self, request: Request, response: Response | None) -> None:
         if response is not None:
-            self._close_with(self._handshake.reject(response.status, response.headers, response.body))
+            try:
+                answer = self._handshake.reject(response.status, response.headers, response.body)
+            except Exception:  # noqa: BLE001
+                self._failed()
+                return
+            self._close_with(answer)
             return
         options, handshake, protocol = self._server.options, self._handshake, self._protocol
         try:
@@ -184,11 +189,14 @@ class Server:
             self._form = handler
         self._listening: asyncio.Server | None = None
         self._empty: asyncio.Future[None] | None = None
+        self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connected(self, protocol: SocketProtocol) -> _ServerOpening:
         """See `Owner`."""
         self.connections.add(protocol)
+        if self._is_closing:  # it was in its TLS handshake when the server was closed
+            protocol.transport.abort()
         return _ServerOpening(self, protocol)
 
     def opened(self, protocol: SocketProtocol) -> None:
@@ -247,17 +255,21 @@ class Server:
             close_code: 1001, or 1012 for a restart.
             close_reason: at most 123 bytes in UTF-8.
         """
+        self._is_closing = True
         if self._listening is not None:
             self._listening.close()
         for protocol in list(self.connections):
             protocol.shut_down(close_code, close_reason)
         if self.connections:
-            self._empty = self.loop.create_future()
-            await self._empty
+            if self._empty is None or self._empty.done():
+                self._empty = self.loop.create_future()
+            await asyncio.shield(self._empty)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.settings.close_timeout)
         for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 class _Serving:

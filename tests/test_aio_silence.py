@@ -1,0 +1,144 @@
+"""Peers that are silent or take nothing; time is simulated."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aio_support import (
+    clock,
+    eventually,
+    simulated,
+)
+from raw_peer import (
+    raw_pair,
+    served,
+)
+from wire import data_frame
+
+from fastframe import (
+    ConnectionClosedError,
+    Role,
+    State,
+)
+
+SIDES: dict[Role, Any] = {Role.SERVER: served, Role.CLIENT: raw_pair}
+BOTH = pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
+
+
+# The peer is silent.
+
+
+@BOTH
+@pytest.mark.parametrize(("interval", "timeout"), [(20, 20), (5, 20), (20, 5)])
+@simulated
+async def test_half_open_peer_is_given_up(role: Role, interval: float, timeout: float) -> None:
+    async with SIDES[role](ping_interval=interval, ping_timeout=timeout) as (peer, ws):
+        before = clock().time()
+        receiving = asyncio.ensure_future(ws.recv())
+        done, _ = await asyncio.wait([receiving], timeout=10 * (interval + timeout))
+        ws.transport.abort()
+        assert done, "the peer was never given up"
+        with pytest.raises(ConnectionClosedError, match="silent.*sent 1011|sent 1011.*silent"):
+            await receiving
+        assert interval + timeout <= clock().time() - before <= interval + 2 * timeout + 0.1
+        frames = [await peer.frame() for _ in range(2)]
+        assert frames[0].opcode == 9
+        assert frames[-1].payload.startswith((1011).to_bytes(2, "big")) or frames[-1].opcode == 9
+
+
+@BOTH
+@simulated
+async def test_peer_that_takes_nothing_is_given_up_and_the_buffer_named(role: Role) -> None:
+    async with SIDES[role]() as (_, ws):
+        sending = asyncio.ensure_future(ws.send(bytes(60_000_000)))
+        done, _ = await asyncio.wait([sending], timeout=600)
+        ws.transport.abort()
+        assert done, "the peer was never given up"
+        with pytest.raises(ConnectionClosedError, match="bytes unsent"):
+            await sending
+
+
+@BOTH
+@simulated
+async def test_blocked_loop_is_not_the_peers_fault(role: Role) -> None:
+    async with SIDES[role](ping_interval=20, ping_timeout=10) as (peer, ws):
+        blocked = 0
+
+        async def answer_late() -> None:
+            nonlocal blocked
+            while True:
+                frame = await peer.frame()
+                assert frame.opcode == 9, frame
+                blocked += 1
+                clock().block(500)
+                await peer.send(data_frame(role, 10, frame.payload))
+
+        answering = asyncio.ensure_future(answer_late())
+        await asyncio.wait([answering], timeout=3000)
+        assert not answering.done() and blocked >= 5
+        answering.cancel()
+        await asyncio.wait([answering])
+        assert ws.ready_state is State.OPEN
+
+
+@BOTH
+@simulated
+async def test_any_byte_is_a_sign_of_life(role: Role) -> None:
+    async with SIDES[role](ping_interval=20, ping_timeout=20, max_size=None) as (peer, ws):
+        wire = data_frame(role, 2, b"x" * 100)
+        for byte in wire:
+            await peer.send(bytes([byte]))
+            await asyncio.sleep(9)
+        assert await ws.recv() == b"x" * 100
+        assert ws.ready_state is State.OPEN
+
+
+@BOTH
+@simulated
+async def test_latency_is_measured_by_keepalive(role: Role) -> None:
+    async with SIDES[role]() as (peer, ws):
+        assert ws.latency == 0
+        frame = await peer.frame()
+        await asyncio.sleep(0.25)
+        await peer.send(data_frame(role, 10, frame.payload))
+        await asyncio.sleep(0.25)
+        assert ws.latency == pytest.approx(0.25, abs=0.02)
+
+
+@BOTH
+@simulated
+async def test_without_ping_interval_no_ping_is_sent(role: Role) -> None:
+    async with SIDES[role](ping_interval=None) as (peer, ws):
+        await asyncio.sleep(10_000)
+        await ws.send("first")
+        assert (await peer.frame()).payload == b"first"
+
+
+@BOTH
+@simulated
+async def test_close_ends_though_the_peer_takes_nothing(role: Role) -> None:
+    async with SIDES[role](close_timeout=6, ping_interval=None) as (_, ws):
+        sending = asyncio.ensure_future(ws.send(bytes(60_000_000)))
+        await eventually(lambda: ws.buffered_amount > 1_000_000, "the buffers are full")
+        before = clock().time()
+        await ws.close()
+        assert clock().time() - before == pytest.approx(6, abs=0.2)
+        with pytest.raises(ConnectionClosedError, match="6 s"):
+            await sending
+
+
+@BOTH
+@simulated
+async def test_half_closed_peer_that_takes_nothing_is_given_up(role: Role) -> None:
+    """After its FIN there is nothing to wait for but our own buffer."""
+    async with SIDES[role](close_timeout=6, ping_interval=None) as (peer, ws):
+        sending = asyncio.ensure_future(ws.send(bytes(60_000_000)))
+        await eventually(lambda: ws.buffered_amount > 1_000_000, "the buffers are full")
+        peer.half_close()
+        done, _ = await asyncio.wait([sending], timeout=600)
+        ws.transport.abort()
+        assert done, "send waits for ever"
+        with pytest.raises(ConnectionClosedError):
+            await sending
