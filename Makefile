@@ -15,7 +15,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn bench sanitize lint types docs wheels clean FORCE
+.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers bench sanitize lint types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 
 autobahn: $(VENV)/.compiled ## the Autobahn testsuite on both roles (AUTOBAHN='--half pure': other options)
 	$(BIN)/python tests/autobahn/run.py --accelerated $(AUTOBAHN)
+
+peers: $(VENV)/.compiled $(VENV)/.test $(VENV)/.peers ## real peers and Chromium, both ways; needs node, npm and chromium
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/peers tests/browser
 
 lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet
@@ -112,7 +115,7 @@ $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.dev $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 

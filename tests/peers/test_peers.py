@@ -140,6 +140,7 @@ def test_our_last_message_is_not_cut_off_by_closing(meet: Meet, size: int) -> No
     met = meet(talk)
     assert met.report["received"] == size
     assert met.report["closed"] == [1000, ""]
+    assert met.ending.was_clean
 
 
 @pytest.mark.parametrize("size", [125, 1 << 20])
