@@ -489,3 +489,46 @@ async def test_connection_aborted_in_a_callback_ends_quietly(role: Role) -> None
         await peer.send(data_frame(role, 1, b"a") * 3)
         await ws.closed
         assert ws.events[-1] == ("close", 1006, "", False)
+
+
+class _Tenfold(Recorder):
+    def on_message(self, message: str | bytes) -> None:
+        for _ in range(10):
+            self.send(message)
+
+
+@every_loop
+async def test_server_reads_no_more_while_its_answers_are_not_taken() -> None:
+    question = data_frame(Role.SERVER, 2, bytes(50_000))
+    async with served(_Tenfold) as (peer, ws):
+
+        async def ask() -> None:
+            for _ in range(200):
+                await peer.send(question)
+
+        asking = asyncio.ensure_future(ask())
+        await eventually(lambda: not ws.transport.is_reading(), "reading paused")
+        await spin(50)
+        assert not asking.done()
+        assert ws.buffered_amount < 5_000_000
+        for _ in range(2000):
+            assert len((await peer.frame()).payload) == 50_000
+        await asking
+
+
+@every_loop
+async def test_client_reads_on_while_its_answers_are_not_taken() -> None:
+    received = []
+
+    class Counting(_Tenfold):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            received.append(len(message))
+
+    async with connected(Counting) as (peer, ws):
+        for _ in range(60):
+            await peer.send(data_frame(Role.CLIENT, 2, bytes(50_000)))
+        await eventually(lambda: len(received) == 60, "all questions were read")
+        assert ws.buffered_amount > 5_000_000
+        for _ in range(600):
+            assert len((await peer.frame()).payload) == 50_000

@@ -12,8 +12,9 @@ def is_valid_utf8(data, /):
     cdef Source source
     cdef bint valid
     if PyBytes_CheckExact(data) and <size_t>PyBytes_GET_SIZE(data) < GIL_FREE_SIZE:
+        source.data = <const uint8_t *>PyBytes_AS_STRING(data)
         source.size = <size_t>PyBytes_GET_SIZE(data)
-        return ff_utf8_prefix(kernels.utf8_valid, <const uint8_t *>PyBytes_AS_STRING(data), source.size) == source.size
+        return ff_utf8_prefix(kernels.utf8_valid, source.data, source.size) == source.size
     open_source(&source, data)
     try:
         if source.size < GIL_FREE_SIZE:
