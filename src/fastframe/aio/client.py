@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from ..connection import Connection
-from ..errors import HandshakeError, InvalidResponse, RejectedByServer
+from ..errors import HandshakeError, InvalidResponse, InvalidURI, RejectedByServer
 from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Role
 from ..handshake import PRODUCT, ClientHandshake
-from ..http_headers import Headers, HeadersLike
+from ..http_headers import Headers, HeadersLike, MultipleValues
 from ..uri import parse_uri
 from .protocol import DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SocketProtocol, logger
 from .server import deflate_of
@@ -34,6 +34,10 @@ MAX_REDIRECTS = 10
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 # Seconds: the first wait before connecting again, the factor to the next, the longest.
 _BACK_OFF = (1.0, 1.6, 60.0)
+
+
+class _CutShort(InvalidResponse):
+    """The server went away during the handshake, as one does that is restarted."""
 
 
 @dataclass(slots=True)
@@ -97,9 +101,18 @@ class _Attempt:
         if error is not None:
             self._fail(error)
             return
-        self._judge(self._handshake.end_of_data)
-        if not self._outcome.done():
-            self._fail(InvalidResponse("the server closed during the opening handshake"))
+        try:
+            self._handshake.end_of_data()
+        except RejectedByServer as rejection:
+            self._fail(rejection)
+        except InvalidResponse as cut:
+            self._fail(_CutShort(str(cut)))
+        else:
+            self._fail(_CutShort("the server closed during the opening handshake"))
+
+    def ended(self) -> None:
+        """See `Opening`."""
+        self.lost(None)
 
     def _fail(self, error: Exception) -> None:
         self._outcome.set_exception(error)
@@ -194,10 +207,13 @@ class _Connecting:
             try:
                 return await attempt.run(self._form, self._address(uri))
             except RejectedByServer as error:
-                location = error.response.headers.get("Location")
-                if error.response.status not in _REDIRECTIONS or location is None:
+                if error.response.status not in _REDIRECTIONS or "Location" not in error.response.headers:
                     raise
-                uri, options = _redirected(uri, location, options)
+                try:
+                    location = error.response.headers["Location"]
+                    uri, options = _redirected(uri, location, options)
+                except (InvalidURI, MultipleValues, ValueError) as bad:
+                    raise InvalidResponse(f"redirection to nowhere: {bad}") from None
         raise InvalidResponse(f"more than {MAX_REDIRECTS} redirections")
 
     def _address(self, uri: str) -> dict[str, Any]:
@@ -218,6 +234,8 @@ class _Connecting:
 def _is_transient(error: Exception) -> bool:
     if isinstance(error, RejectedByServer):
         return error.response.status in (500, 502, 503, 504)
+    if isinstance(error, _CutShort):
+        return True
     # A certificate that does not fit is not going to fit later.
     return not isinstance(error, (HandshakeError, ssl_module.SSLCertVerificationError))
 
@@ -225,16 +243,18 @@ def _is_transient(error: Exception) -> bool:
 def _redirected(uri: str, location: str, options: ClientOptions) -> tuple[str, ClientOptions]:
     """The URI and the options of the request that follows a redirection."""
     # urljoin knows http and https.
-    target = urljoin("http" + uri.removeprefix("ws"), location)
+    target = urljoin("http" + uri[len("ws") :], location)
     for http, ws in (("https://", "wss://"), ("http://", "ws://")):
         if target.startswith(http):
             target = ws + target.removeprefix(http)
     before, after = parse_uri(uri), parse_uri(target)
     if before.secure and not after.secure:
         raise InvalidResponse(f"redirection from {before.host} to an insecure URI on {after.host}")
+    if options.sockets.get("sock") is not None:
+        raise InvalidResponse(f"redirection to {after.host}, but the socket was given")
     if (before.host, before.port, before.secure) == (after.host, after.port, after.secure):
         return target, options
-    if options.sockets.get("sock") is not None or options.sockets.get("path") is not None:
+    if options.sockets.get("path") is not None:
         raise InvalidResponse(f"redirection to {after.host}, but the socket was given")
     # Credentials are for the server that they were meant for.
     kept = Headers(options.handshake["extra_headers"])
@@ -242,9 +262,8 @@ def _redirected(uri: str, location: str, options: ClientOptions) -> tuple[str, C
         (name, value) for name, value in kept.items() if name.lower() not in ("authorization", "cookie")
     ]
     handshake = options.handshake | {"extra_headers": fields}
-    return target, ClientOptions(
-        handshake, options.messages, options.sockets, options.settings, options.open_timeout
-    )
+    sockets = {"ssl": options.sockets["ssl"] if after.secure else None}
+    return target, ClientOptions(handshake, options.messages, sockets, options.settings, options.open_timeout)
 
 
 def connect(

@@ -79,6 +79,9 @@ class Opening(Protocol):
     def received(self, data: bytes) -> None:
         """Take in bytes of the handshake."""
 
+    def ended(self) -> None:
+        """The peer sends no more."""
+
     def lost(self, error: Exception | None) -> None:
         """The transport is gone."""
 
@@ -198,7 +201,10 @@ class SocketProtocol(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         # Returning nothing makes the transport close, once what was written has left.
         if self._opening is not None:
-            self._opening.lost(None)
+            self._opening.ended()
+        elif self._close_timer is None:
+            # A peer that takes nothing would keep it open for ever.
+            self._close_timer = self._loop.call_later(self._settings.close_timeout, self._give_up_closing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._keepalive, self._close_timer):

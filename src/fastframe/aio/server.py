@@ -165,6 +165,9 @@ class _ServerOpening:
             self._timer.cancel()
             self._timer = None
 
+    def ended(self) -> None:
+        pass  # an answer may be on its way still, as long as the timer lets it
+
     def lost(self, error: Exception | None) -> None:
         self._done()
         if self._task is not None:

@@ -128,6 +128,8 @@ class WebSocketStream(SocketProtocol):
             size = sum(map(len, messages))
         elif len(messages[0]) > size:
             size += len(messages[0])  # most of it came in earlier reads
+        if self._queued > self._settings.max_queue and self.ready_state is not State.OPEN:
+            return  # reading goes on to see the peer's close frame, not to fill memory
         self._messages.extend(messages)
         self._queued += size
         if self._queued > self._settings.max_queue and self.ready_state is State.OPEN:
