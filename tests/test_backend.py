@@ -48,8 +48,16 @@ SIGNATURES = {
     "FrameEncoder.take": "",
 }
 TYPES = "Close CloseCode Frame FrameHeader Opcode Ping Pong Role"
-ERRORS = "FastframeError InvalidUtf8 MessageTooBig ProtocolError"
-PUBLIC = {*FUNCTIONS, *CLASSES, *TYPES.split(), *ERRORS.split(), "BACKEND", "__version__", "build_info"}
+ERRORS = (
+    "ConnectionClosed ConnectionClosedError ConnectionClosedOK FastframeError HandshakeError InvalidRequest"
+    " InvalidResponse InvalidURI InvalidUtf8 MessageTooBig ProtocolError RejectedByServer"
+)
+CONVERSATION = (
+    "Connection Headers PerMessageDeflate Request Response Server State WebSocket WebSocketStream"
+    " broadcast connect prepare serve"
+)
+NAMES = f"{TYPES} {ERRORS} {CONVERSATION} BACKEND __version__ build_info"
+PUBLIC = {*FUNCTIONS, *CLASSES, *NAMES.split()}
 
 HAS_EXTENSION = importlib.util.find_spec("fastframe._codec_c") is not None
 

@@ -205,7 +205,7 @@ class _Connecting:
         for _ in range(MAX_REDIRECTS + 1):
             attempt = _Attempt(uri, options, asyncio.get_running_loop())
             try:
-                return await attempt.run(self._form, self._address(uri))
+                return await attempt.run(self._form, _address(uri, options))
             except RejectedByServer as error:
                 if error.response.status not in _REDIRECTIONS or "Location" not in error.response.headers:
                     raise
@@ -216,19 +216,20 @@ class _Connecting:
                     raise InvalidResponse(f"redirection to nowhere: {bad}") from None
         raise InvalidResponse(f"more than {MAX_REDIRECTS} redirections")
 
-    def _address(self, uri: str) -> dict[str, Any]:
-        """Where to connect to, as arguments of `loop.create_connection`."""
-        parsed = parse_uri(uri)
-        address = {name: value for name, value in self._options.sockets.items() if value is not None}
-        if "sock" not in address and "path" not in address:
-            address.setdefault("host", parsed.host)
-            address.setdefault("port", parsed.port)
-        if parsed.secure:
-            address.setdefault("ssl", ssl_module.create_default_context())
-            address.setdefault("server_hostname", parsed.host)
-        elif "ssl" in address:
-            raise ValueError("ssl is for wss:// URIs")
-        return address
+
+def _address(uri: str, options: ClientOptions) -> dict[str, Any]:
+    """Where to connect to, as arguments of `loop.create_connection`."""
+    parsed = parse_uri(uri)
+    address = {name: value for name, value in options.sockets.items() if value is not None}
+    if "sock" not in address and "path" not in address:
+        address.setdefault("host", parsed.host)
+        address.setdefault("port", parsed.port)
+    if parsed.secure:
+        address.setdefault("ssl", ssl_module.create_default_context())
+        address.setdefault("server_hostname", parsed.host)
+    elif "ssl" in address:
+        raise ValueError("ssl is for wss:// URIs")
+    return address
 
 
 def _is_transient(error: Exception) -> bool:
