@@ -7,8 +7,7 @@ maps the beginning of a line to what stands there instead, `append` adds lines,
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,13 +45,3 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
     for chunks in every_cut(data):
         yield [chunk for chunk in chunks if chunk]
     yield [data + b"\x81\x00"]
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Processor time of the fastest of several calls."""
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)

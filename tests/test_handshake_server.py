@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
-from heads import ACCEPT, KEY, REQUEST, RESPONSE, cuts, head, seconds, vectors
+from heads import ACCEPT, KEY, REQUEST, RESPONSE, cuts, head, vectors
+from linear import assert_linear
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
@@ -282,11 +283,11 @@ def test_time_is_linear(shape: Callable[[int], list[bytes]]) -> None:
         "max_headers_bytes": 10**7,
     }
 
-    def needed(n: int) -> float:
+    def taking(n: int) -> Callable[[], object]:
         chunks = shape(n)
-        return seconds(lambda: _last(ServerHandshake(**limits), chunks))
+        return lambda: _last(ServerHandshake(**limits), chunks)
 
-    assert needed(20_000) < 3 * needed(10_000) + 0.002
+    assert_linear(taking, 4_000)
 
 
 # Origin

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import tracemalloc
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
+from linear import assert_linear
 from wire import data_frame, single_bytes
 
 from fastframe import MessageTooBig, ProtocolError, Role
@@ -182,51 +183,35 @@ def test_tiny_fragments_without_limit_are_joined(codec: ModuleType) -> None:
     assert decoder.receive(b"\x80\0") == [b"x" * 100_000]
 
 
-def seconds_for(codec: ModuleType, name: str, opcode: int, wire_pieces: list[bytes], size: int) -> float:
-    decoder = getattr(codec, name)(Role.SERVER)
-    items = []
-    start = time.process_time()
-    for piece in wire_pieces:
-        items += decoder.receive(piece)
-    took = time.process_time() - start
-    [item] = items
-    payload = item.payload if name == "FrameDecoder" else item
-    assert payload == ("x" * size if isinstance(payload, str) else b"x" * size)
-    return took
-
-
 @pytest.mark.parametrize(
     ("name", "opcode"), [("FrameDecoder", 2), ("MessageDecoder", 2), ("MessageDecoder", 1)]
 )
 def test_one_byte_reads_of_a_large_frame_take_linear_time(codec: ModuleType, name: str, opcode: int) -> None:
-    sizes = [100_000, 900_000]
-    pieces = [single_bytes(data_frame(Role.SERVER, opcode, b"x" * size)) for size in sizes]
-    small = min(seconds_for(codec, name, opcode, pieces[0], sizes[0]) for _ in range(3))
-    large = seconds_for(codec, name, opcode, pieces[1], sizes[1])
-    # 9 if linear, 81 if each read copies what came before it.
-    assert large / small < 30
+    def reading(size: int) -> Callable[[], object]:
+        pieces = single_bytes(data_frame(Role.SERVER, opcode, b"x" * size))
+        decoder = getattr(codec, name)(Role.SERVER)
+
+        def read() -> None:
+            [item] = [item for piece in pieces for item in decoder.receive(piece)]
+            payload = item.payload if name == "FrameDecoder" else item
+            assert payload == ("x" * size if isinstance(payload, str) else b"x" * size)
+
+        return read
+
+    assert_linear(reading, 100_000, rounds=3)
 
 
 def test_many_small_messages_in_one_read_take_linear_time(codec: ModuleType) -> None:
-    def seconds(count: int) -> float:
+    def reading(count: int) -> Callable[[], object]:
         wire = data_frame(Role.SERVER, 1, b"x" * 8) * count
-        decoder = codec.MessageDecoder(Role.SERVER)
-        start = time.process_time()
-        assert len(decoder.receive(wire)) == count
-        return time.process_time() - start
+        return lambda: codec.MessageDecoder(Role.SERVER).receive(wire)
 
-    small = min(seconds(10_000) for _ in range(3))
-    assert seconds(90_000) / small < 30
+    assert_linear(reading, 10_000, rounds=3)
 
 
 def test_fragments_in_one_message_take_linear_time(codec: ModuleType) -> None:
-    def seconds(count: int) -> float:
+    def reading(count: int) -> Callable[[], object]:
         wire = b"\x02\x00" + b"\0\x04abcd" * count + b"\x80\0"
-        decoder = codec.MessageDecoder(Role.CLIENT, max_fragments=None)
-        start = time.process_time()
-        [message] = decoder.receive(wire)
-        assert len(message) == 4 * count
-        return time.process_time() - start
+        return lambda: codec.MessageDecoder(Role.CLIENT, max_fragments=None).receive(wire)
 
-    small = min(seconds(10_000) for _ in range(3))
-    assert seconds(90_000) / small < 30
+    assert_linear(reading, 10_000, rounds=3)
