@@ -177,6 +177,39 @@ def test_mistakes_are_refused_and_append_nothing(
     assert len(encoder.take()) == size + size - 1
 
 
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_536])
+def test_append_message_takes_the_opcode_from_the_type(codec: ModuleType, role: Role, size: int) -> None:
+    encoder = codec.FrameEncoder(role)
+    messages: list[Any] = [
+        "é" * (size // 2),
+        noise(size),
+        bytearray(noise(size)),
+        array("H", [1] * (size // 2)),
+    ]
+    for message in messages:
+        encoder.append_message(message)
+    peer = Role.SERVER if role is Role.CLIENT else Role.CLIENT
+    decoder = codec.MessageDecoder(peer, max_message_size=None)
+    assert decoder.receive(encoder.take()) == [
+        message if isinstance(message, str) else bytes(memoryview(message).cast("B") if size else b"")
+        for message in messages
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [(None, TypeError), (5, TypeError), ([b"a"], TypeError), ("\ud800", UnicodeEncodeError)],
+)
+def test_append_message_refuses_and_appends_nothing(
+    codec: ModuleType, message: Any, kind: type[Exception]
+) -> None:
+    encoder = codec.FrameEncoder(Role.SERVER)
+    with pytest.raises(kind):
+        encoder.append_message(message)
+    assert len(encoder) == 0
+
+
 @pytest.mark.parametrize("value", ["text", None, 5])
 def test_append_encoded_refuses_what_is_not_bytes_like(codec: ModuleType, value: Any) -> None:
     encoder = codec.FrameEncoder(Role.SERVER)

@@ -415,7 +415,20 @@ class FrameEncoder:
             ValueError, TypeError, UnicodeEncodeError: as `encode_frame`;
                 nothing is appended then.
         """
-        first = first_byte(opcode, fin, rsv1, rsv2, rsv3)
+        self._append(first_byte(opcode, fin, rsv1, rsv2, rsv3), payload)
+
+    def append_message(self, message: Buffer | str) -> None:
+        """Append a message in one frame.
+
+        Args:
+            message: a str as text, any bytes-like object as binary.
+
+        Raises:
+            TypeError, UnicodeEncodeError: as `encode_frame`; nothing is appended then.
+        """
+        self._append(0x81 if isinstance(message, str) else 0x82, message)
+
+    def _append(self, first: int, payload: Buffer | str) -> None:
         content = _payload_bytes(first, payload)
         if self._keys is None:
             self._buffer += header_bytes(first, len(content), 0)

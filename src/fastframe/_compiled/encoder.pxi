@@ -191,20 +191,19 @@ cdef class FrameEncoder:
             TypeError: `payload` is of a wrong type.
             ValueError: an argument that makes no frame. Nothing was appended.
         """
-        cdef Source source
-        cdef int first = read_first(opcode, fin, rsv1, rsv2, rsv3)
-        cdef uint32_t key = 0
-        cdef uint8_t *end
-        open_payload(&source, payload, first)
-        try:
-            check_length(first, source.size)
-            self.reserve(ff_header_size(source.size, self.masked) + source.size)
-            if self.masked:
-                key = new_key(&self.keys)
-            end = self.output.data + self.output.size
-            self.output.size += write_frame(end, first, &source, self.masked, key)
-        finally:
-            close_source(&source)
+        self.append_frame(read_first(opcode, fin, rsv1, rsv2, rsv3), payload)
+
+    def append_message(self, message):
+        """Append a message in one frame.
+
+        Args:
+            message: a str as text, anything bytes-like as binary; copied (and
+                masked, in a client) into the buffer.
+
+        Raises:
+            TypeError: `message` is neither. Nothing was appended.
+        """
+        self.append_frame(0x81 if isinstance(message, str) else 0x82, message)
 
     def append_encoded(self, data):
         """Append bytes that are frames already.
@@ -230,6 +229,22 @@ cdef class FrameEncoder:
         """
         self.expected = min(self.output.size, <size_t>65536)
         return landing_take(&self.output)
+
+    cdef int append_frame(self, int first, object payload) except -1:
+        cdef Source source
+        cdef uint32_t key = 0
+        cdef uint8_t *end
+        open_payload(&source, payload, first)
+        try:
+            check_length(first, source.size)
+            self.reserve(ff_header_size(source.size, self.masked) + source.size)
+            if self.masked:
+                key = new_key(&self.keys)
+            end = self.output.data + self.output.size
+            self.output.size += write_frame(end, first, &source, self.masked, key)
+        finally:
+            close_source(&source)
+        return 0
 
     cdef inline int reserve(self, size_t size) except -1:
         cdef size_t wanted = self.output.size + size
