@@ -1,7 +1,8 @@
-"""Prints the Pythons of this machine that the suite can run on: a line "VERSION PATH" each.
+"""Prints the other Pythons of this machine that the suite can run on: a line "VERSION PATH" each.
 
 A version is looked for on PATH, then among pyenv's. One that is missing, or that lacks what building in
-an environment takes, is named on stderr as "not run: ...". Exits with 1 if there is none at all.
+an environment takes, is named on stderr as "not run: ...". That of the Python which runs this is left
+out: `make test` and `make test-pure` have it.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ def choose(version: str) -> str | None:
 
 
 def main() -> int:
-    chosen = {version: choose(version) for version in VERSIONS}
-    lines = [f"{version} {python}" for version, python in chosen.items() if python]
-    print("\n".join(lines))
-    return 0 if lines else 1
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    chosen = {version: choose(version) for version in VERSIONS if version != own}
+    print("\n".join(f"{version} {python}" for version, python in chosen.items() if python))
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from peers.node_modules import HERE, node_modules
 
 def _command(peer: str) -> list[str]:
     if peer == "ws":
+        need("npm")
         return [need("node"), str(HERE / "peer_ws.js"), str(node_modules())]
     if peer == "chromium":
         need(*COMMANDS)
