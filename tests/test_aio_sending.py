@@ -289,18 +289,21 @@ async def test_messages_sent_while_more_are_queued_leave_together() -> None:
 @every_loop
 async def test_cancelled_send_keeps_the_stream_in_order(compression: str | None) -> None:
     options = {"compression": compression}
-    blocks = [random.Random(number).randbytes(300_000) for number in range(30)]
+    blocks: list[bytes] = []
     async with pair(server=options, client=options) as (server, client):
         cancelled = 0
-        for number, block in enumerate(blocks):
-            sending = asyncio.ensure_future(client.send(block))
-            await spin(number % 6)
+        # How many it takes until the network is full and a send has to wait is the system's affair.
+        while cancelled < 5 and len(blocks) < 200:
+            blocks.append(random.Random(len(blocks)).randbytes(300_000))
+            sending = asyncio.ensure_future(client.send(blocks[-1]))
+            iterations = len(blocks) % 6
+            await spin(iterations)
             sending.cancel()
             try:
                 await sending
             except asyncio.CancelledError:
-                cancelled += 1
-        assert cancelled > 5
+                cancelled += iterations > 0
+        assert cancelled == 5
         last = asyncio.ensure_future(client.send("last"))
         received = [await server.recv()]
         while received[-1] != "last":
@@ -309,7 +312,7 @@ async def test_cancelled_send_keeps_the_stream_in_order(compression: str | None)
         # Those cancelled before they began were never sent.
         kept = iter(blocks)
         assert all(any(message == block for block in kept) for message in received[:-1])
-        assert len(received) >= 20
+        assert len(received) > len(blocks) * 2 // 3
 
 
 @pytest.mark.parametrize("iterations", range(12))
