@@ -15,10 +15,11 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers bench sanitize lint types docs wheels clean FORCE
+.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers bench bench-servers instructions sanitize lint \
+	types docs wheels clean FORCE
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed ## build, then run the self-checking tour
 	@$(BIN)/python -m fastframe demo
@@ -46,6 +47,12 @@ suite: $(VENV)/.$(STAMP) $(VENV)/.test
 
 bench: $(VENV)/.compiled $(VENV)/.bench ## measure the codec beside its peers (BENCH=--help: what else it can do)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench $(BENCH)
+
+bench-servers: $(VENV)/.compiled $(VENV)/.bench ## measure servers and clients beside their peers (BENCH=--help: what else)
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench.servers $(BENCH)
+
+instructions: $(VENV)/.compiled $(VENV)/.bench ## count the instructions of the codec's hot paths; needs valgrind
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench.instructions $(BENCH)
 
 sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 	PYTHON=$(BIN)/python bash tests/sanitize.sh

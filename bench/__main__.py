@@ -39,7 +39,11 @@ def _positive(text: str) -> int:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="Servers and clients: python -m bench.servers. Instructions: python -m bench.instructions.",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds, under a minute")
     parser.add_argument(
         "--figure",

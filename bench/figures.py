@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .contestants import Contestant, Kind
 from .timing import Samples
@@ -145,10 +145,20 @@ class FigureResult:
         return any(case.median(name) is None for case in self.cases)
 
 
+class Labelled(Protocol):
+    """What a goal is judged on: a case, or a pair of contestants in one."""
+
+    @property
+    def label(self) -> str: ...
+
+
+Judged = TypeVar("Judged", bound=Labelled)
+
+
 def at_most(
     goal: str,
-    cases: Iterable[CaseResult],
-    value: Callable[[CaseResult], float | None],
+    cases: Iterable[Judged],
+    value: Callable[[Judged], float | None],
     limit: float,
     unit: str = "x",
 ) -> Verdict:
@@ -158,8 +168,8 @@ def at_most(
 
 def at_least(
     goal: str,
-    cases: Iterable[CaseResult],
-    value: Callable[[CaseResult], float | None],
+    cases: Iterable[Judged],
+    value: Callable[[Judged], float | None],
     limit: float,
     unit: str = "x",
 ) -> Verdict:
@@ -169,8 +179,8 @@ def at_least(
 
 def _judge(
     goal: str,
-    cases: Iterable[CaseResult],
-    value: Callable[[CaseResult], float | None],
+    cases: Iterable[Judged],
+    value: Callable[[Judged], float | None],
     limit: float,
     unit: str,
     *,

@@ -65,7 +65,7 @@ def _fastframe_version() -> str:
 def machine(figures: Iterable[AnyFigure], pinned_to: int | None) -> Machine:
     """Describe this machine and the versions of all contestants of some figures."""
     contestants = [contestant for figure in figures for contestant in figure.contestants]
-    versions = {"fastframe": _fastframe_version()}
+    versions = {}
     for distribution in sorted({c.distribution for c in contestants if c.distribution}):
         versions[distribution] = version_of(distribution) or "not installed"
     if any(contestant.name == SIMDUTF for contestant in contestants):
@@ -74,6 +74,11 @@ def machine(figures: Iterable[AnyFigure], pinned_to: int | None) -> Machine:
             versions["simdutf"] = f"{found['simdutf']} (node {found['node']})"
         except NodeMissing as reason:
             versions["simdutf"] = str(reason)
+    return machine_with(versions, pinned_to)
+
+
+def machine_with(versions: dict[str, str], pinned_to: int | None) -> Machine:
+    """Describe this machine; `versions` of what is measured beside fastframe."""
     return Machine(
         date=datetime.date.today().isoformat(),
         cpu=_cpu_model(),
@@ -82,5 +87,5 @@ def machine(figures: Iterable[AnyFigure], pinned_to: int | None) -> Machine:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         kernel=_kernel(),
-        versions=versions,
+        versions={"fastframe": _fastframe_version(), **versions},
     )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 # The page's own colours: drawn light, and replaced by the style sheet below
 # where the reader's scheme is dark. No other colour may equal one of them.
-_PAPER, _INK, _FAINT = "#fffffe", "#1f2328", "#d8dee4"
-_DARK = {_PAPER: "#0d1117", _INK: "#e6edf3", _FAINT: "#30363d"}
+_PAPER, INK, _FAINT = "#fffffe", "#1f2328", "#d8dee4"
+_DARK = {_PAPER: "#0d1117", INK: "#e6edf3", _FAINT: "#30363d"}
 
 # Middle tones, legible on both papers; one library has one colour in all plots.
-_COLOURS = {
+COLOURS = {
     OURS: "#e5484d",
     OURS_PURE: "#f2a0a2",
     UTF8_RESUMABLE: "#f76b15",
@@ -38,7 +38,7 @@ _COLOURS = {
     "autobahn NVX": "#d6a01a",
     "bytes.decode": "#3e83dd",
     SIMDUTF: "#30a46c",
-    COPY: _INK,
+    COPY: INK,
     EMPTY_CALL: "#8e8c99",
 }
 
@@ -47,9 +47,9 @@ _STYLE: Any = {
     "font.size": 9.5,
     "svg.fonttype": "none",
     "svg.hashsalt": "fastframe",
-    "text.color": _INK,
+    "text.color": INK,
     "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
+    "axes.labelcolor": INK,
     "axes.facecolor": _PAPER,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
@@ -61,8 +61,8 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "grid.color": _FAINT,
     "grid.linewidth": 0.7,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "xtick.minor.size": 0,
@@ -80,17 +80,40 @@ def write_plot(path: pathlib.Path, results: Sequence[FigureResult], label: str) 
         results: at least one figure.
         label: machine, Python and date, for the foot of the picture.
     """
-    rows = (len(results) + 1) // 2
+
+    def draw(result: FigureResult) -> Callable[[Axes], None]:
+        return lambda axis: _DRAW[result.figure.number](axis, result)
+
+    panels = [(f"{result.figure.number}  {result.figure.title}", draw(result)) for result in results]
+    write_panels(path, panels, f"fastframe's codec beside its peers. {label}")
+
+
+def write_panels(
+    path: pathlib.Path,
+    panels: Sequence[tuple[str, Callable[[Axes], None]]],
+    foot: str,
+    *,
+    row_height: float = 4.6,
+) -> None:
+    """Draw plots in two columns into one SVG file.
+
+    Args:
+        path: the file.
+        panels: at least one, each a title and what draws it.
+        foot: a line at the foot of the picture.
+        row_height: in inches; the picture is 13 wide.
+    """
+    rows = (len(panels) + 1) // 2
     with mpl.rc_context(_STYLE):
         layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.09)
-        canvas = Canvas(figsize=(13, 4.6 * rows), facecolor=_PAPER, layout=layout)
+        canvas = Canvas(figsize=(13, row_height * rows), facecolor=_PAPER, layout=layout)
         axes = canvas.subplots(rows, 2, squeeze=False)
-        for axis, result in zip(axes.flat, results, strict=False):
-            axis.set_title(f"{result.figure.number}  {result.figure.title}")
-            _DRAW[result.figure.number](axis, result)
-        for axis in list(axes.flat)[len(results) :]:
+        for axis, (title, draw) in zip(axes.flat, panels, strict=False):
+            axis.set_title(title)
+            draw(axis)
+        for axis in list(axes.flat)[len(panels) :]:
             axis.set_visible(False)
-        canvas.supxlabel(f"fastframe's codec beside its peers. {label}", fontsize=8.5)
+        canvas.supxlabel(foot, fontsize=8.5)
         text = io.StringIO()
         canvas.savefig(text, format="svg", metadata={"Date": None})
     path.write_text(_with_dark_scheme(text.getvalue()), encoding="utf-8")
@@ -103,7 +126,7 @@ def _with_dark_scheme(svg: str) -> str:
         for attribute in ("fill", "stroke")
     ]
     # Text in the default colour carries no fill of its own.
-    rules.append(f"text {{ fill: {_DARK[_INK]} }}")
+    rules.append(f"text {{ fill: {_DARK[INK]} }}")
     sheet = "<style>@media (prefers-color-scheme: dark) { " + " ".join(rules) + " }</style>"
     return svg.replace("<defs>", f"{sheet}\n <defs>", 1)
 
@@ -113,14 +136,14 @@ def _lines(axis: Axes, result: FigureResult) -> None:
     cases = [case for case in result.cases if case.size > 0]
     for contestant in result.figure.contestants:
         points = [(case.size, median) for case in cases if (median := case.median(contestant.name))]
-        if not points or contestant.name not in _COLOURS:
+        if not points or contestant.name not in COLOURS:
             continue
         is_ours = contestant.name == OURS
         is_yardstick = contestant.name in (COPY, EMPTY_CALL)
         axis.plot(
             *zip(*points, strict=True),
             label=contestant.name,
-            color=_COLOURS[contestant.name],
+            color=COLOURS[contestant.name],
             linewidth=3 if is_ours else 1.5,
             linestyle=":" if is_yardstick else "--" if contestant.name == OURS_PURE else "-",
             marker=None if is_yardstick else "o",
@@ -166,7 +189,7 @@ def _bars(
         bars = [(at, found) for at, case in enumerate(cases) if (found := value(case, name))]
         places = [at + (number - (len(shown) - 1) / 2) * width for at, _ in bars]
         heights = [found for _, found in bars]
-        axis.bar(places, heights, width * 0.92, label=name, color=_COLOURS[name])
+        axis.bar(places, heights, width * 0.92, label=name, color=COLOURS[name])
         for place, height in zip(places, heights, strict=True):
             axis.annotate(
                 text(height),
@@ -220,6 +243,11 @@ def _draw_encode(axis: Axes, result: FigureResult) -> None:
     _times(axis, cases, (OURS, OURS_PURE, "aiohttp", "websockets", "wsproto", COPY), "a frame takes")
 
 
+def _draw_deflate(axis: Axes, result: FigureResult) -> None:
+    cases = [case for case in result.cases if case.size == 512] or result.cases
+    _times(axis, cases, (OURS, "websockets"), "a message takes")
+
+
 _DRAW: dict[int, Callable[[Axes, FigureResult], None]] = {
     1: _lines,
     2: _lines,
@@ -227,4 +255,5 @@ _DRAW: dict[int, Callable[[Axes, FigureResult], None]] = {
     4: _draw_decode,
     5: _draw_text,
     6: _draw_encode,
+    16: _draw_deflate,
 }

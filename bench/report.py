@@ -45,12 +45,13 @@ class Progress:
 
 def print_figure(result: FigureResult) -> None:
     """Print a figure's tables to standard output."""
-    _print_heading(f"Figure {result.figure.number}: {result.figure.title}")
+    print_heading(f"Figure {result.figure.number}: {result.figure.title}")
     for table in all_tables(result, spread=False):
         print_table(table)
 
 
-def _print_heading(text: str) -> None:
+def print_heading(text: str) -> None:
+    """Print a heading to standard output."""
     if _has_rich:
         _console().rule(f"[bold]{text}")
     else:
@@ -86,7 +87,7 @@ def _print_rich(table: Table) -> None:
         is_number = number > 0 and table.numeric
         shown.add_column(head, justify="right" if is_number else "left", no_wrap=is_number)
     for row in table.rows:
-        style = "bold" if row[0] == "fastframe" and table.numeric else _STYLES.get(row[1])
+        style = "bold" if row[0] in table.emphasised and table.numeric else _STYLES.get(row[1])
         shown.add_row(*row, style=style)
     _console().print(shown)
 
@@ -164,16 +165,17 @@ def as_markdown(results: Sequence[FigureResult], machine: Machine, plan: Plan, l
         "",
         _METHOD,
     ]
-    lines += _markdown_table(environment(machine, plan, loop), level=2)
+    lines += markdown_table(environment(machine, plan, loop), level=2)
     for result in results:
         lines += [f"## Figure {result.figure.number}: {result.figure.title}", ""]
         lines += [f"{note}\n" for note in result.figure.notes]
         for table in all_tables(result, spread=True):
-            lines += _markdown_table(table, level=3)
+            lines += markdown_table(table, level=3)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown_table(table: Table, level: int) -> Iterable[str]:
+def markdown_table(table: Table, level: int) -> Iterable[str]:
+    """The lines of a table in Markdown, under a heading of that level."""
     rule = [" --- ", *([" ---: " if table.numeric else " --- "] * (len(table.header) - 1))]
     yield f"{'#' * level} {table.title}"
     yield ""
@@ -181,7 +183,7 @@ def _markdown_table(table: Table, level: int) -> Iterable[str]:
         if cells is None:
             yield f"|{'|'.join(rule)}|"
         else:
-            bold = "**" if (cells[0] == "fastframe" and table.numeric) or "NOT reached" in cells else ""
+            bold = "**" if (cells[0] in table.emphasised and table.numeric) or "NOT reached" in cells else ""
             texts = (f"{bold}{cell}{bold}" if cell else "" for cell in cells)
             yield f"| {' | '.join(texts)} |"
     yield ""

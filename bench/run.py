@@ -7,6 +7,7 @@ from typing import Any
 
 from .calls import UNCHECKED, Unavailable
 from .cases_decode import DECODING, DECODING_TEXT
+from .cases_deflate import DEFLATING
 from .cases_encode import ENCODING
 from .cases_masking import MASKING, MASKING_IN_PLACE
 from .cases_utf8 import UTF8_VALIDATION
@@ -16,7 +17,7 @@ from .timing import Plan, Runner, Samples, Snippet, interleave
 
 FIGURES: dict[int, AnyFigure] = {
     figure.number: figure
-    for figure in (MASKING, MASKING_IN_PLACE, UTF8_VALIDATION, DECODING, DECODING_TEXT, ENCODING)
+    for figure in (MASKING, MASKING_IN_PLACE, UTF8_VALIDATION, DECODING, DECODING_TEXT, ENCODING, DEFLATING)
 }
 
 Progress = Callable[[str], None]

@@ -6,27 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .contestants import COPY, EMPTY_CALL, OURS, OURS_PURE, Kind
-from .figures import KIB, CaseResult, FigureResult, size_name
+from .figures import KIB, CaseResult, FigureResult, Verdict, size_name
 from .machine import Machine
 from .timing import Plan, Samples
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under a header; the first column is text, the others are `numeric` or are not."""
+    """Rows of cells under a header; the first column is text, the others are `numeric` or are not.
+
+    The rows named in `emphasised` stand out.
+    """
 
     title: str
     header: list[str]
     rows: list[list[str]]
     remarks: tuple[str, ...] = ()
     numeric: bool = True
+    emphasised: tuple[str, ...] = (OURS,)
 
 
 def goals(result: FigureResult) -> Table:
     """What was to be reached, and whether it is."""
+    return goals_table("Goals", result.verdicts)
+
+
+def goals_table(title: str, verdicts: Sequence[Verdict]) -> Table:
     words = {True: "reached", False: "NOT reached", None: "not measured"}
-    rows = [[v.goal, words[v.reached], v.measured] for v in result.verdicts]
-    return Table("Goals", ["goal", "", "measured"], rows, numeric=False)
+    rows = [[v.goal, words[v.reached], v.measured] for v in verdicts]
+    return Table(title, ["goal", "", "measured"], rows, numeric=False)
 
 
 def summary(result: FigureResult) -> Table:
@@ -111,6 +119,15 @@ def _ratio(value: float | None) -> str:
 
 def environment(machine: Machine, plan: Plan, loop: float) -> Table:
     """Where, when and with what; `loop`: nanoseconds of an empty loop's iteration."""
+    measuring = [
+        ["rounds", f"{plan.rounds}, samples of {plan.sample_time * 1e3:g} ms or one iteration at least"],
+        ["the loop alone", f"{loop:.1f} ns an iteration, in every figure alike"],
+    ]
+    return environment_table(machine, measuring)
+
+
+def environment_table(machine: Machine, measuring: Sequence[list[str]]) -> Table:
+    """Where, when and with what; `measuring`: rows on how it was measured."""
     pinned = "not pinned" if machine.pinned_to is None else f"pinned to processor {machine.pinned_to}"
     rows = [
         ["date", machine.date],
@@ -118,8 +135,7 @@ def environment(machine: Machine, plan: Plan, loop: float) -> Table:
         ["system", machine.system],
         ["Python", machine.python],
         ["fastframe's kernel", machine.kernel],
-        ["rounds", f"{plan.rounds}, samples of {plan.sample_time * 1e3:g} ms or one iteration at least"],
-        ["the loop alone", f"{loop:.1f} ns an iteration, in every figure alike"],
+        *measuring,
         *[[name, version] for name, version in machine.versions.items()],
     ]
     return Table("Where and with what", ["", ""], rows, numeric=False)
@@ -141,11 +157,11 @@ def folded(table: Table, width: int) -> list[Table]:
             groups.append([])
         groups[-1].append(column)
     return [
-        Table(
-            table.title,
-            [table.header[column] for column in (0, *group)],
-            [[row[column] for column in (0, *group)] for row in table.rows],
-            table.remarks if group is groups[-1] else (),
+        replace(
+            table,
+            header=[table.header[column] for column in (0, *group)],
+            rows=[[row[column] for column in (0, *group)] for row in table.rows],
+            remarks=table.remarks if group is groups[-1] else (),
         )
         for group in groups
     ]

@@ -17,9 +17,9 @@ import os
 import statistics
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 COUNTS_PROCESSOR_TIME = time.get_clock_info("thread_time").resolution < 1e-6
 """Whether times are of the processor and not of the wall: what other programs take is then in none of them.
@@ -42,6 +42,9 @@ _CALL = """
 def call({parameters}):
 {body}
 """
+
+
+Item = TypeVar("Item")
 
 
 class Runner(Protocol):
@@ -166,13 +169,21 @@ def calibrate(runner: Runner, sample_time: float) -> int:
         iterations *= 2
 
 
+def round_order(names: Sequence[Item], number: int) -> list[Item]:
+    """The order of a round: each starts with another one, and every other round goes backwards.
+
+    So no one always follows the same neighbour.
+    """
+    start = number % len(names) if names else 0
+    order = [*names[start:], *names[:start]]
+    return order if number % 2 == 0 else order[::-1]
+
+
 def interleave(runners: Mapping[str, Runner], units: int, plan: Plan) -> dict[str, Samples]:
     """Time all contestants of a case in rounds.
 
-    Each round starts with another contestant, and every other round goes
-    backwards, so that no one always follows the same neighbour. An untimed
-    iteration before each sample brings the caches to where the contestant's
-    own work leaves them.
+    An untimed iteration before each sample brings the caches to where the
+    contestant's own work leaves them.
 
     Args:
         runners: by name.
@@ -183,9 +194,7 @@ def interleave(runners: Mapping[str, Runner], units: int, plan: Plan) -> dict[st
     samples: dict[str, list[float]] = {name: [] for name in runners}
     names = list(runners)
     for number in range(plan.rounds):
-        start = number % len(names) if names else 0
-        order = names[start:] + names[:start]
-        for name in order if number % 2 == 0 else reversed(order):
+        for name in round_order(names, number):
             runners[name].seconds(1)
             elapsed = runners[name].seconds(iterations[name])
             samples[name].append(elapsed * 1e9 / iterations[name] / units)
