@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aio_support import (
+    Recorder,
     clock,
     echo,
     eventually,
@@ -136,6 +137,55 @@ async def test_headers_of_the_request_are_as_told() -> None:
     assert {name: request.headers.get(name) for name in expected} == expected
 
 
+@pytest.mark.parametrize("websocket_class", [None, Recorder])
+@every_loop
+async def test_request_and_response_are_those_of_the_handshake(websocket_class: Any) -> None:
+    async with serve(echo, "127.0.0.1", 0, subprotocols=["y"]) as server:
+        uri = f"ws://me:secret@127.0.0.1:{port_of(server)}/p?q"
+        ws = await connect(uri, websocket_class, subprotocols=["x", "y"], extra_headers={"X": "z"})
+        [theirs] = server.connections
+        assert ws.request == theirs.request and ws.request.is_upgrade
+        assert (ws.request.path, ws.request.subprotocols) == ("/p?q", ("x", "y"))
+        assert [extension.name for extension in ws.request.extensions] == ["permessage-deflate"]
+        assert ws.response.status == 101
+        assert ws.response.headers["Sec-WebSocket-Protocol"] == ws.subprotocol == "y"
+        ws.close() if websocket_class else await ws.close()
+
+
+@every_loop
+async def test_credentials_are_in_the_request_but_not_in_its_repr() -> None:
+    async with (
+        serve(echo, "127.0.0.1", 0) as server,
+        connect(f"ws://me:secret@127.0.0.1:{port_of(server)}/") as ws,
+    ):
+        assert ws.request is not None
+        credentials = base64.b64encode(b"me:secret").decode()
+        assert ws.request.headers["Authorization"] == f"Basic {credentials}"
+        assert credentials not in repr(ws.request) and credentials not in repr(ws)
+
+
+@every_loop
+async def test_request_is_there_when_the_callback_form_opens() -> None:
+    class Looking(Recorder):
+        def on_open(self) -> None:
+            self.events.append((self.request is not None, self.response is not None))
+
+    async with serve(echo, "127.0.0.1", 0) as server:
+        ws = await connect(uri_of(server), Looking)
+        assert ws.events == [(True, True)]
+        ws.close()
+        await ws.closed
+
+
+@simulated
+async def test_credentials_of_the_uri_are_in_no_error() -> None:
+    async with raw_server() as server:
+        uri = server.uri.replace("ws://", "ws://me:secret@")
+        with pytest.raises(TimeoutError) as caught:
+            await connect(uri, open_timeout=4)
+        assert server.uri in str(caught.value)
+
+
 @pytest.mark.parametrize("fields", [{"A": "b\r\nC: d"}, {"Sec-WebSocket-Key": "x"}, {"A b": "c"}])
 @every_loop
 async def test_impossible_extra_headers_are_refused(fields: Any) -> None:
@@ -175,10 +225,13 @@ async def test_server_hostname_is_what_the_certificate_has_to_name() -> None:
             await connect(uri, ssl=client_tls, server_hostname="example.test")
 
 
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])
+@pytest.mark.parametrize("option", ["ssl", "server_hostname"])
 @every_loop
-async def test_ssl_for_ws_is_refused() -> None:
+async def test_tls_for_ws_is_refused(option: str, proxy: str | None) -> None:
+    options: dict[str, Any] = {"ssl": tls_contexts()[1], "server_hostname": "localhost"}
     with pytest.raises(ValueError, match="wss"):
-        await connect("ws://127.0.0.1:1/", ssl=tls_contexts()[1])
+        await connect("ws://127.0.0.1:1/", proxy=proxy, **{option: options[option]})
 
 
 # What a server may answer.

@@ -1,38 +1,26 @@
+"""The client's opening handshake: its request, and which answers it takes."""
+
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from heads import KEY, REQUEST, RESPONSE, cuts, head, vectors
+from heads import KEY, REQUEST, RESPONSE, URI, cuts, fed, head, rejection, vectors
 from linear import assert_linear
-from websockets.datastructures import Headers as PeerHeaders
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.http11 import Request as PeerRequest
-from websockets.server import ServerProtocol
-from websockets.typing import Origin, Subprotocol
 from wire import single_bytes
 
 from fastframe.deflate import PerMessageDeflate
-from fastframe.errors import InvalidResponse, InvalidURI, RejectedByServer
-from fastframe.handshake import MAX_REJECTION_BODY, PRODUCT, ClientHandshake, Response, ServerHandshake
+from fastframe.errors import InvalidResponse, InvalidURI
+from fastframe.handshake import MAX_REJECTION_BODY, PRODUCT, ClientHandshake
 from fastframe.http_headers import Headers
 from fastframe.uri import parse_uri
-
-URI = "ws://server.example.com/chat"
 
 
 def handshake_of_the_rfc(**options: Any) -> ClientHandshake:
     return ClientHandshake(URI, key=KEY, subprotocols=["chat", "superchat"], **options)
-
-
-def fed(handshake: ClientHandshake, chunks: Iterable[bytes]) -> Response:
-    """The response, which has to come out exactly once."""
-    results = [handshake.receive(chunk) for chunk in chunks]
-    [response] = [result for result in results if result is not None]
-    return response
 
 
 def refusal(handshake: ClientHandshake, chunks: Iterable[bytes]) -> str:
@@ -42,25 +30,6 @@ def refusal(handshake: ClientHandshake, chunks: Iterable[bytes]) -> str:
     assert handshake.receive(RESPONSE) is None
     assert (handshake.response, handshake.trailing) == (None, b"")
     return str(caught.value)
-
-
-def rejection(data: bytes, *, ended: bool = False, size: int | None = None) -> Response:
-    """The answer that comes with RejectedByServer."""
-    handshake = ClientHandshake(URI)
-    size = size or len(data)
-
-    def run() -> None:
-        for start in range(0, len(data), size):
-            assert handshake.receive(data[start : start + size]) is None
-        if ended:
-            handshake.end_of_data()
-
-    with pytest.raises(RejectedByServer) as caught:
-        run()
-    assert handshake.receive(RESPONSE) is None
-    handshake.end_of_data()
-    assert handshake.response is None
-    return caught.value.response
 
 
 def fields(request: bytes) -> list[tuple[str, str]]:
@@ -409,96 +378,3 @@ def test_time_is_linear(shape: Callable[[int], list[bytes]]) -> None:
         return lambda: _last(handshake_of_the_rfc(**limits), chunks)
 
     assert_linear(taking, 4_000)
-
-
-# websockets as the server, and our own
-
-
-def peer_server(data: Iterable[bytes], **options: Any) -> tuple[ServerProtocol, PeerRequest]:
-    peer = ServerProtocol(**options)
-    for chunk in data:
-        peer.receive_data(chunk)
-    [request] = peer.events_received()
-    assert isinstance(request, PeerRequest)
-    return peer, request
-
-
-def test_websockets_accepts_with_subprotocol_and_deflate() -> None:
-    handshake = ClientHandshake(
-        "ws://example.com:8765/a?b",
-        origin="http://example.com",
-        subprotocols=["chat", "superchat"],
-        deflate=PerMessageDeflate(),
-    )
-    peer, request = peer_server(
-        [handshake.request()],
-        origins=[Origin("http://example.com")],
-        subprotocols=[Subprotocol("superchat")],
-        extensions=[ServerPerMessageDeflateFactory()],
-    )
-    assert request.path == "/a?b"
-    assert request.headers["Host"] == "example.com:8765"
-    response = peer.accept(request)
-    response.headers["X-More"] = "a"
-    peer.send_response(response)
-    peer.send_text(b"all work and no play " * 20)
-    answered = fed(handshake, [b"".join(peer.data_to_send())])
-    assert peer.handshake_exc is None
-    assert handshake.subprotocol == peer.subprotocol == "superchat"
-    assert answered.headers["X-More"] == "a"
-    assert handshake.deflate is not None
-    assert handshake.trailing[0] == 0xC1
-    assert handshake.deflate.inflate(handshake.trailing[2:], None) == b"all work and no play " * 20
-
-
-@pytest.mark.parametrize(("status", "text"), [(403, "no\n"), (503, "x" * 70_000)])
-def test_websockets_rejects(status: int, text: str) -> None:
-    handshake = ClientHandshake(URI)
-    peer, _ = peer_server([handshake.request()])
-    peer.send_response(peer.reject(status, text))
-    data = b"".join(peer.data_to_send())
-    with pytest.raises(RejectedByServer) as caught:
-        handshake.receive(data)
-    assert str(caught.value) == f"server answered with HTTP status {status}"
-    assert caught.value.response.status == status
-    assert caught.value.response.body == text.encode()[:65536]
-    assert caught.value.response.headers["Connection"] == "close"
-
-
-def test_peer_headers_agree_with_ours() -> None:
-    handshake = ClientHandshake("ws://user:pass@example.com/", extra_headers={"X-A": "b"})
-    _, request = peer_server([handshake.request()])
-    assert isinstance(request.headers, PeerHeaders)
-    assert list(request.headers.raw_items()) == handshake.headers.items()
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "chosen"),
-    [([], [], None), (["a", "b"], ["b", "a"], "b"), (["a"], [], None), (["a"], ["b"], None)],
-)
-@pytest.mark.parametrize("deflate", [None, PerMessageDeflate()])
-def test_our_two_sides_agree(
-    ours: Sequence[str], theirs: Sequence[str], chosen: str | None, deflate: PerMessageDeflate | None
-) -> None:
-    extra: Mapping[str, str] = {"X-A": "ü"}
-    client = ClientHandshake(URI, subprotocols=ours, deflate=deflate, extra_headers=extra)
-    server = ServerHandshake(subprotocols=theirs, deflate=deflate)
-    request = server.receive(client.request())
-    assert request is not None
-    assert request.headers == client.headers
-    response = client.receive(server.accept(request, extra_headers=extra))
-    assert response is not None
-    assert server.response is not None
-    assert response.headers == server.response.headers
-    assert client.subprotocol == server.subprotocol == chosen
-    assert (client.deflate is None) == (server.deflate is None) == (deflate is None)
-
-
-@pytest.mark.parametrize("status", [200, 204, 301, 400, 403, 404, 426, 500, 503])
-def test_our_client_reads_our_rejections(status: int) -> None:
-    body = b"" if status == 204 else b"why\r\n\r\n"
-    data = ServerHandshake().reject(status, {"X-A": "b"}, body)
-    for size in (len(data), 1):
-        response = rejection(data, size=size)
-        assert (response.status, response.body) == (status, body)
-        assert response.headers["X-A"] == "b"

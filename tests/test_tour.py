@@ -1,4 +1,4 @@
-"""The command line: the tour, what it says when something is wrong, and `info`."""
+"""The tour: what it prints, and that it finds what is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import fastframe
-from fastframe import cli, tour
+from fastframe import tour
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,28 +86,3 @@ def test_demo_finds_a_hostile_frame_let_through(monkeypatch: pytest.MonkeyPatch)
     report = tour.Report(io.StringIO())
     tour.show_hostile_frames(report)
     assert (report.passed, report.failed) == (0, len(tour.HOSTILE_FRAMES))
-
-
-def test_info_prints_what_build_info_says(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["info"]) == 0
-    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    expected = fastframe.build_info()
-    assert printed.keys() == expected.keys()
-    assert printed["backend"] == fastframe.BACKEND
-    assert printed["version"] == fastframe.__version__
-
-
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["demo", "--seed", "x"], ["info", "--all"]])
-def test_a_wrong_command_line_gets_one_line(arguments: list[str]) -> None:
-    finished = command(*arguments)
-    assert finished.returncode == 2
-    assert finished.stdout == ""
-    assert len(finished.stderr.splitlines()) == 1
-    assert "--help" in finished.stderr
-
-
-def test_help_names_the_commands() -> None:
-    finished = command("--help")
-    assert finished.returncode == 0
-    assert "demo" in finished.stdout
-    assert "info" in finished.stdout

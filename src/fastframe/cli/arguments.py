@@ -1,0 +1,283 @@
+"""The words of the command line, and the help that explains them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .. import __version__
+
+__all__ = ["parser"]
+
+_MAX_SIZE = 16 * 1024 * 1024
+
+_DESCRIPTION = """\
+The WebSocket engine of Python: try it, look into a server, or give a client something to talk with."""
+
+_EXAMPLES = """\
+examples:
+  python -m fastframe serve                         an echo server on ws://localhost:8765/
+  python -m fastframe connect ws://localhost:8765/  talk with it
+  python -m fastframe info                          what is installed, for a bug report
+  python -m fastframe COMMAND --help                more about a command
+
+A command that fails prints one line and exits with 1; one that is not understood exits with 2."""
+
+_SERVE_EXAMPLES = """\
+examples:
+  python -m fastframe serve
+      on this machine alone, ws://localhost:8765/
+  python -m fastframe serve --host 0.0.0.0 --port 8443 --tls-cert cert.pem --tls-key key.pem
+      for other machines, over TLS
+  python -m fastframe serve --origin https://example.com --origin none
+      for the pages of one site, and for programs, which send no Origin
+  python -m fastframe serve --unix /tmp/echo.sock
+      on a Unix socket: python -m fastframe connect ws://localhost/ --unix /tmp/echo.sock
+
+Ctrl-C ends it; connections that are open are closed with 1001."""
+
+_CONNECT_EXAMPLES = """\
+examples:
+  python -m fastframe connect ws://localhost:8765/
+      each line that you type is a text message; /help lists the commands, Ctrl-D closes
+  python -m fastframe connect wss://example.com/chat --subprotocol chat --header 'Authorization: Bearer ...'
+      offer a subprotocol, add a header field
+  echo '{"op": "time"}' | python -m fastframe connect wss://example.com/api
+      each line of the input is a message; closes when nothing has come for a second (--wait)
+  python -m fastframe connect wss://example.com/feed --raw --wait inf </dev/null | jq .
+      print what comes until the server closes, as it came
+
+Exit status: 0 after a clean close, 1 after anything else, 2 for a wrong command line, 130 after Ctrl-C
+while no line was being typed."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong command line with one line."""
+
+    def __init__(self, **options: Any) -> None:
+        # An abbreviation that works today would change its meaning with a new option.
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; what it returns has `run`, the command's function."""
+    made = _Parser(prog="python -m fastframe", description=_DESCRIPTION, epilog=_EXAMPLES)
+    made.add_argument("--version", action="version", version=f"fastframe {__version__}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_serve(commands)
+    _add_connect(commands)
+    _add_info(commands)
+    _add_demo(commands)
+    return made
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="an echo server",
+        description="Sends every message back to who sent it, until it is interrupted.",
+        epilog=_SERVE_EXAMPLES,
+    )
+    serve.set_defaults(run=_run_serve, fail=serve.error)
+    where = serve.add_argument_group("where to listen")
+    where.add_argument("--host", default="localhost", help="name or address (default: %(default)s)")
+    where.add_argument(
+        "--port", type=_port, default=8765, help="port (default: %(default)s; 0: any that is free)"
+    )
+    where.add_argument("--unix", metavar="PATH", help="a Unix socket, instead of host and port")
+    where.add_argument("--tls-cert", metavar="FILE", help="certificate chain in PEM: serve wss://")
+    where.add_argument("--tls-key", metavar="FILE", help="its private key, if it is not in the same file")
+    whom = serve.add_argument_group("what to accept")
+    whom.add_argument(
+        "--origin",
+        action="append",
+        metavar="ORIGIN",
+        help="accept pages of this origin, such as https://example.com, and no others; none: clients that"
+        " send no Origin, as programs do (may be repeated; default: everybody)",
+    )
+    whom.add_argument(
+        "--subprotocol", action="append", metavar="NAME", help="agree on it (may be repeated, best first)"
+    )
+    _add_messages(whom, "agree on")
+    serve.add_argument("--uvloop", action="store_true", help="run on uvloop (the extra uvloop)")
+
+
+def _add_connect(commands: Any) -> None:
+    connect = commands.add_parser(
+        "connect",
+        help="talk with a server: lines are sent, messages shown",
+        description="Sends each line as a text message and shows what comes. At a terminal, lines that begin"
+        " with a\nslash are commands (/help lists them); the extra cli gives it line editing and history.",
+        epilog=_CONNECT_EXAMPLES,
+    )
+    connect.set_defaults(run=_run_connect, fail=connect.error)
+    connect.add_argument("uri", metavar="URI", type=_uri, help="such as ws://localhost:8765/")
+    asking = connect.add_argument_group("the handshake")
+    asking.add_argument(
+        "--header", action="append", type=_header, metavar="'NAME: VALUE'", help="add it (may be repeated)"
+    )
+    asking.add_argument("--origin", metavar="ORIGIN", help="send this Origin, as a browser does")
+    asking.add_argument(
+        "--subprotocol", action="append", metavar="NAME", help="offer it (may be repeated, best first)"
+    )
+    _add_messages(asking, "offer")
+    asking.add_argument("--verbose", action="store_true", help="show the handshake")
+    way = connect.add_argument_group("the way there")
+    way.add_argument("--insecure", action="store_true", help="accept any certificate, whoever's it is")
+    way.add_argument("--unix", metavar="PATH", help="connect to a Unix socket; the URI says what to ask for")
+    proxy = way.add_mutually_exclusive_group()
+    proxy.add_argument("--proxy", metavar="URL", help="go through this proxy")
+    proxy.add_argument(
+        "--no-proxy", action="store_true", help="go through none, whatever the environment says"
+    )
+    way.add_argument(
+        "--timeout",
+        type=_positive_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="that connecting may take, and the closing handshake (default: %(default)g)",
+    )
+    piped = connect.add_argument_group("as part of a pipeline")
+    piped.add_argument(
+        "--wait",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="after the end of the input, close once nothing has come for so long (default: %(default)g;"
+        " 0: at once; inf: wait for the server to close)",
+    )
+    piped.add_argument("--commands", action="store_true", help="obey lines that begin with a slash")
+    piped.add_argument(
+        "--raw", action="store_true", help="print texts and bytes as they came; not on a terminal"
+    )
+
+
+def _add_messages(group: Any, verb: str) -> None:
+    group.add_argument(
+        "--compression",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help=f"{verb} permessage-deflate, or not (default: yes)",
+    )
+    group.add_argument(
+        "--max-size",
+        type=_size,
+        default=_MAX_SIZE,
+        metavar="BYTES",
+        help="in a message that comes at most (default: %(default)s)",
+    )
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser(
+        "info",
+        help="which half of the codec runs, on what: paste it into a bug report",
+        description="Prints the half of the codec in use, its kernels, versions, and which extras are there."
+        "\nFASTFRAME_EXTENSION=0 chooses the pure half, FASTFRAME_EXTENSION=1 insists on the compiled one.",
+        epilog="examples:\n  python -m fastframe info\n  python -m fastframe info --json | jq -r .backend",
+    )
+    info.set_defaults(run=_run_info)
+    info.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="a self-checking tour of the codec, with speeds",
+        description="Masks, frames, cuts, decodes and validates, checks every result and prints it, with the"
+        "\nspeeds beside a plain copy of the same bytes. Exits with 1 if a check fails.",
+        epilog="examples:\n  python -m fastframe demo\n  python -m fastframe demo --seed 7",
+    )
+    demo.set_defaults(run=_run_demo)
+    demo.add_argument(
+        "--seed", type=int, metavar="N", help="repeat the random part of a run (default: a new seed, printed)"
+    )
+
+
+# The commands are imported when they are run: info needs no event loop.
+
+
+def _run_serve(chosen: argparse.Namespace) -> int:
+    from .serve import run
+
+    return run(chosen)
+
+
+def _run_connect(chosen: argparse.Namespace) -> int:
+    from .connect import run
+
+    return run(chosen)
+
+
+def _run_info(chosen: argparse.Namespace) -> int:
+    from .info import run
+
+    return run(as_json=chosen.json)
+
+
+def _run_demo(chosen: argparse.Namespace) -> int:
+    from ..tour import run
+
+    return run(chosen.seed)
+
+
+# What argparse calls to check a word.
+
+
+def _checked(check: Callable[[str], Any], word: str) -> Any:
+    try:
+        return check(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _uri(word: str) -> str:
+    from ..uri import parse_uri
+
+    _checked(parse_uri, word)
+    return word
+
+
+def _header(word: str) -> tuple[str, str]:
+    from ..http_headers import Headers
+
+    name, colon, value = word.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{word!r} is not of the form 'Name: value'")
+    field = (name, value.strip())
+    _checked(lambda _: Headers([field]), word)
+    return field
+
+
+def _port(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) <= 5 and int(word) < 65536):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number in 0..65535")
+    return int(word)
+
+
+def _size(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) <= 18):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of bytes")
+    return int(word)
+
+
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds")
+    return seconds
+
+
+def _positive_seconds(word: str) -> float:
+    seconds = _seconds(word)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a positive number of seconds")
+    return seconds
