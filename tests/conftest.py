@@ -24,6 +24,11 @@ hypothesis.settings.register_profile("quick", max_examples=60, deadline=None, pr
 hypothesis.settings.register_profile("thorough", max_examples=5000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# Tests reach their own servers directly, whatever the environment says of proxies.
+if any(name.lower().endswith("_proxy") for name in os.environ):
+    direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1", "::1"]
+    os.environ["no_proxy"] = ",".join(filter(None, direct))
+
 
 @pytest.fixture(scope="session", params=sorted(half_modules()))
 def codec(request: pytest.FixtureRequest) -> ModuleType:

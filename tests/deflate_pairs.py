@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import strategies as st
 
-from fastframe import _deflate_codec
+from fastframe import _compressors
 from fastframe.deflate import DeflateCodec, PerMessageDeflate
 from fastframe.http_headers import Extension, parse_extensions
 
@@ -28,11 +28,11 @@ STATELESS = PerMessageDeflate(server_no_context_takeover=True, client_no_context
 def compressing_with(name: str) -> Iterator[str]:
     """Let one backend compress, which must be installed."""
     try:
-        new_compressor = _deflate_codec._BACKENDS[name]()
+        new_compressor = _compressors.BACKENDS[name]()
     except ImportError as error:
         pytest.fail(f"{error}: install fastframe[deflate], or set FASTFRAME_DEFLATE=zlib to test zlib alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_deflate_codec, "_new_compressor", new_compressor)
+        patch.setattr(_compressors, "new_compressor", new_compressor)
         yield name
 
 

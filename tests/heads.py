@@ -7,17 +7,24 @@ maps the beginning of a line to what stands there instead, `append` adds lines,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from wire import every_cut, load
+
+from fastframe.errors import InvalidRequest, RejectedByServer
+from fastframe.handshake import ClientHandshake, Response, ServerHandshake
 
 VECTORS: dict[str, dict[str, Any]] = load("handshakes")
 REQUEST = "\r\n".join([*VECTORS["request"]["lines"], "", ""]).encode()
 RESPONSE = "\r\n".join([*VECTORS["response"]["lines"], "", ""]).encode()
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+URI = "ws://server.example.com/chat"
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 def head(message: str, vector: dict[str, Any]) -> bytes:
@@ -45,3 +52,52 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
     for chunks in every_cut(data):
         yield [chunk for chunk in chunks if chunk]
     yield [data + b"\x81\x00"]
+
+
+def with_lines(*lines: str, **replace: list[str]) -> bytes:
+    """The request of the RFC with more lines, or others."""
+    return head("request", {"name": "", "append": lines, "replace": replace})
+
+
+class _Handshake(Protocol[T_co]):
+    def receive(self, data: bytes) -> T_co | None: ...
+
+
+def fed(handshake: _Handshake[T], chunks: Iterable[bytes]) -> T:
+    """The request or the response, which has to come out exactly once."""
+    results = [handshake.receive(chunk) for chunk in chunks]
+    [message] = [result for result in results if result is not None]
+    return message
+
+
+def refusal(handshake: ServerHandshake, chunks: Iterable[bytes]) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        fed(handshake, chunks)
+    return caught.value
+
+
+def rejection(data: bytes, *, ended: bool = False, size: int | None = None) -> Response:
+    """The answer that comes with RejectedByServer."""
+    handshake = ClientHandshake(URI)
+    size = size or len(data)
+
+    def run() -> None:
+        for start in range(0, len(data), size):
+            assert handshake.receive(data[start : start + size]) is None
+        if ended:
+            handshake.end_of_data()
+
+    with pytest.raises(RejectedByServer) as caught:
+        run()
+    assert handshake.receive(RESPONSE) is None
+    handshake.end_of_data()
+    assert handshake.response is None
+    return caught.value.response
+
+
+def answer(data: bytes) -> tuple[bytes, dict[str, str], bytes]:
+    """Status line, header fields and body."""
+    lines, _, body = data.partition(b"\r\n\r\n")
+    status, *fields = lines.split(b"\r\n")
+    pairs = (field.decode("latin-1").partition(": ") for field in fields)
+    return status, {name: value for name, _, value in pairs}, body

@@ -216,7 +216,7 @@ async def test_peer_that_closes_before_its_messages_are_taken_leaves_no_timer() 
     async with pair() as (server, client):
         await client.send("a")
         closing = asyncio.ensure_future(client.close())
-        await eventually(lambda: server._connection._decoder.close is not None, "the close frame came")  # type: ignore[union-attr]
+        await eventually(lambda: server.connection._decoder.close is not None, "the close frame came")  # type: ignore[union-attr]
         assert await server.recv() == "a"
         with pytest.raises(ConnectionClosedOK):
             await server.recv()
@@ -245,6 +245,20 @@ async def test_server_that_keeps_the_socket_open_is_given_up_after_close_timeout
         assert clock().time() - before == pytest.approx(7, abs=0.1)
         with pytest.raises(ConnectionClosedOK):
             await ws.recv()
+
+
+@simulated
+async def test_violation_after_our_close_frame_is_told_though_the_socket_stays_open() -> None:
+    async with raw_pair(close_timeout=7, ping_interval=None) as (peer, ws):
+        receiving = asyncio.ensure_future(ws.recv())
+        closing = asyncio.ensure_future(ws.close())
+        assert (await peer.frame()).opcode == 8
+        before = clock().time()
+        await peer.send(data_frame(Role.CLIENT, 3, b""))
+        with pytest.raises(ConnectionClosedError, match="sent 1000; received no close frame"):
+            await receiving
+        assert clock().time() - before < 1
+        await closing
 
 
 @every_loop

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from typing import Any
 
+import h11
 import pytest
 from aio_support import (
+    Recorder,
     clock,
     echo,
     eventually,
@@ -17,43 +20,23 @@ from aio_support import (
     spin,
     uri_of,
 )
-from raw_peer import (
-    REQUEST,
-    raw_client,
-)
+from pages import GET, answer_to, page
+from raw_peer import REQUEST, raw_client
 from wire import data_frame
 
 from fastframe import (
-    Headers,
     InvalidRequest,
     RejectedByServer,
     Request,
     Response,
     Role,
-    Server,
     WebSocketStream,
     connect,
     serve,
 )
-
-GET = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-async def answer_to(server: Server, request: bytes, *, half_close: bool = False) -> tuple[bytes, bytes]:
-    """Head and body of the answer, after which the server has to close."""
-    async with raw_client(server, b"") as peer:
-        await peer.send(request)
-        if half_close:
-            peer.half_close()
-        head = await peer.head()
-        return head, await peer.rest()
-
-
-def page(protocol: Any, request: Request) -> Response | None:
-    return (
-        None if request.is_upgrade else Response(200, Headers([("Content-Type", "text/html")]), b"<p>hello")
-    )
-
+from fastframe._http_head import HeadReader
+from fastframe.aio.server import _ServerOpening
+from fastframe.handshake import ServerHandshake
 
 # The handshake.
 
@@ -72,6 +55,27 @@ async def test_connection_knows_its_request_and_response() -> None:
         assert request is not None and response is not None
         assert request.path == "/chat?a=1" and request.headers["Cookie"] == "a=b"
         assert response.status == 101
+
+
+@pytest.mark.parametrize("form", [echo, Recorder])
+@every_loop
+async def test_nothing_of_the_opening_outlives_it(form: Any) -> None:
+    async def opened(protocol: Any, request: Request) -> None:
+        await spin(1)
+
+    async with serve(form, "127.0.0.1", 0, process_request=opened) as server:
+        before = _openings()
+        async with raw_client(server), raw_client(server) as peer:
+            await peer.send(data_frame(Role.SERVER, 1, b"a"))
+            await eventually(lambda: len(server.connections) == 2, "both are open")
+            await spin(5)
+            gc.collect()
+            assert _openings() == before
+
+
+def _openings() -> int:
+    kinds = (ServerHandshake, HeadReader, h11.Connection, h11.Event, _ServerOpening)
+    return sum(isinstance(thing, kinds) for thing in gc.get_objects())
 
 
 @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ async def test_page_for_a_client_that_sends_no_more_arrives_whole() -> None:
     body = bytes(range(256)) * 8192
 
     def large(protocol: Any, request: Request) -> Response:
-        return Response(200, Headers(), body)
+        return Response(200, (), body)
 
     async with serve(echo, "127.0.0.1", 0, process_request=large) as server:
         assert (await answer_to(server, GET, half_close=True))[1] == body
@@ -265,7 +269,7 @@ async def test_page_for_a_client_that_sends_no_more_arrives_whole() -> None:
 @every_loop
 async def test_process_request_may_refuse(asynchronous: bool) -> None:
     def refuse(protocol: Any, request: Request) -> Response:
-        return Response(401, Headers([("WWW-Authenticate", "Basic")]), b"who are you?")
+        return Response(401, {"WWW-Authenticate": "Basic"}, b"who are you?")
 
     async def refuse_later(protocol: Any, request: Request) -> Response:
         return refuse(protocol, request)
@@ -285,9 +289,9 @@ def _raising(protocol: Any, request: Request) -> Response | None:
 
 MISTAKES = {
     "exception": _raising,
-    "content-length": lambda protocol, request: Response(200, Headers({"Content-Length": "1"}), b"a"),
-    "status-101": lambda protocol, request: Response(101, Headers()),
-    "body-with-204": lambda protocol, request: Response(204, Headers(), b"a"),
+    "content-length": lambda protocol, request: Response(200, {"Content-Length": "1"}, b"a"),
+    "status-101": lambda protocol, request: Response(101),
+    "body-with-204": lambda protocol, request: Response(204, (), b"a"),
     "no-response": lambda protocol, request: (200, b"a"),
 }
 
@@ -362,7 +366,7 @@ async def test_client_that_stays_after_a_refusal_is_dropped_at_open_timeout() ->
 @simulated
 async def test_client_that_does_not_read_its_page_is_dropped(half_close: bool) -> None:
     def large(protocol: Any, request: Request) -> Response:
-        return Response(200, Headers(), bytes(30_000_000))
+        return Response(200, (), bytes(30_000_000))
 
     async with (
         serve(echo, "127.0.0.1", 0, open_timeout=3, process_request=large) as server,

@@ -176,7 +176,12 @@ async def test_credentials_are_kept_for_their_own_server(same_host: bool) -> Non
         target = server if same_host else other
         return Response(302, Headers({"Location": uri_of(target, "/new")}))
 
-    fields = [("Authorization", "Bearer secret"), ("cookie", "a=b"), ("X-Harmless", "c")]
+    fields = [
+        ("Authorization", "Bearer secret"),
+        ("cookie", "a=b"),
+        ("Proxy-Authorization", "Basic x"),
+        ("X-Harmless", "c"),
+    ]
     async with (
         serve(echo, "127.0.0.1", 0, process_request=process_request) as other,
         serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
@@ -184,7 +189,9 @@ async def test_credentials_are_kept_for_their_own_server(same_host: bool) -> Non
     ):
         await talk(ws)
     [request] = reached
-    assert ("Authorization" in request.headers) is ("Cookie" in request.headers) is same_host
+    assert {
+        name: name in request.headers for name in ("Authorization", "Cookie", "Proxy-Authorization")
+    } == dict.fromkeys(("Authorization", "Cookie", "Proxy-Authorization"), same_host)
     assert request.headers["X-Harmless"] == "c"
 
 

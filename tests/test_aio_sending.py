@@ -34,8 +34,8 @@ COMPRESSIONS = pytest.mark.parametrize("compression", [None, "deflate"])
 
 def retained(ws: WebSocketStream) -> int:
     """Bytes of the message that is under way."""
-    assert ws._connection is not None
-    return ws._connection._decoder.retained
+    assert ws.connection is not None
+    return ws.connection.retained
 
 
 # Fragments.

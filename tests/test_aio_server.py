@@ -1,66 +1,35 @@
-"""The server: handshakes it accepts and refuses, pages beside the socket, handlers, shutting down."""
+"""The server: its handlers, where it listens, its options."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aio_support import (
-    Recorder,
-    clock,
     echo,
     eventually,
     every_loop,
     logged,
     port_of,
-    simulated,
     spin,
     tls_contexts,
     uri_of,
 )
-from raw_peer import (
-    REQUEST,
-    raw_client,
-)
+from pages import GET, answer_to
 
 from fastframe import (
     Close,
     ConnectionClosedError,
     ConnectionClosedOK,
-    Headers,
-    Request,
-    Response,
-    Server,
     State,
     WebSocketStream,
     connect,
     serve,
 )
-
-GET = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-async def answer_to(server: Server, request: bytes, *, half_close: bool = False) -> tuple[bytes, bytes]:
-    """Head and body of the answer, after which the server has to close."""
-    async with raw_client(server, b"") as peer:
-        await peer.send(request)
-        if half_close:
-            peer.half_close()
-        head = await peer.head()
-        return head, await peer.rest()
-
-
-def page(protocol: Any, request: Request) -> Response | None:
-    return (
-        None if request.is_upgrade else Response(200, Headers([("Content-Type", "text/html")]), b"<p>hello")
-    )
-
 
 # Handlers.
 
@@ -116,148 +85,30 @@ async def test_cancelled_handler_drops_its_connection() -> None:
             await ws.recv()
 
 
-# Shutting down.
-
-
 @every_loop
-async def test_server_close_says_1001_and_waits() -> None:
-    done = []
+async def test_handler_may_be_anything_that_gives_an_awaitable() -> None:
+    def handler(ws: WebSocketStream) -> asyncio.Future[None]:
+        return asyncio.ensure_future(ws.send("from a future"))
 
-    async def handler(ws: WebSocketStream) -> None:
-        async for _ in ws:
-            pass
-        await spin(5)
-        done.append(True)
-
-    server = await serve(handler, "127.0.0.1", 0)
-    clients = [await connect(uri_of(server)) for _ in range(3)]
-    await server.close()
-    assert done == [True] * 3 and not server.connections
-    for ws in clients:
-        with pytest.raises(ConnectionClosedOK) as caught:
-            await ws.recv()
-        assert caught.value.received == Close(1001)
-    with pytest.raises(ConnectionRefusedError):
-        await connect(f"ws://127.0.0.1:{clients[0].remote_address[1]}/")
-
-
-@every_loop
-async def test_server_close_takes_a_code_and_a_reason() -> None:
-    server = await serve(Recorder, "127.0.0.1", 0)
-    ws = await connect(uri_of(server))
-    await server.close(1012, "back soon")
-    await ws.wait_closed()
-    assert (ws.close_code, ws.close_reason) == (1012, "back soon")
-
-
-@every_loop
-async def test_server_close_truncates_nothing() -> None:
-    async def handler(ws: WebSocketStream) -> None:
-        await ws.send(bytes(3_000_000))
+    async with serve(handler, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        assert await ws.recv() == "from a future"
         await ws.wait_closed()
-
-    server = await serve(handler, "127.0.0.1", 0, compression=None)
-    ws = await connect(uri_of(server), max_size=None)
-    closing = asyncio.ensure_future(server.close())
-    assert await ws.recv() == bytes(3_000_000)
-    await closing
+        assert ws.close_code == 1000
 
 
 @every_loop
-async def test_server_close_may_be_called_again() -> None:
-    server = await serve(echo, "127.0.0.1", 0)
-    ws = await connect(uri_of(server))
-    await asyncio.wait_for(asyncio.gather(server.close(), server.close()), 3)
-    await server.close()
-    await ws.wait_closed()
+async def test_handler_that_cannot_even_be_called_closes_with_1011() -> None:
+    def handler() -> None:
+        pass
 
-
-@simulated
-async def test_server_close_gives_up_those_who_do_not_answer() -> None:
-    server = await serve(echo, "127.0.0.1", 0, close_timeout=5, ping_interval=None)
-    async with raw_client(server) as peer:
-        before = clock().time()
-        await server.close()
-        assert clock().time() - before == pytest.approx(5, abs=0.1)
-        assert (await peer.frame()).payload == (1001).to_bytes(2, "big")
-
-
-@simulated
-async def test_server_close_cancels_handlers_that_do_not_end() -> None:
-    cancelled = []
-
-    async def handler(ws: WebSocketStream) -> None:
-        try:
-            await asyncio.sleep(50_000)
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
-
-    server = await serve(handler, "127.0.0.1", 0, close_timeout=5)
-    ws = await connect(uri_of(server))
-    before = clock().time()
-    await server.close()
-    assert cancelled == [True], "close waits for the handlers"
-    assert clock().time() - before <= 11
-    await ws.wait_closed()
-
-
-@every_loop
-async def test_server_close_drops_handshakes_under_way() -> None:
-    server = await serve(echo, "127.0.0.1", 0)
-    async with raw_client(server, b"") as peer:
-        await peer.send(REQUEST[:30])
-        await eventually(lambda: server.connections, "the connection is there")
-        await server.close()
-        assert await peer.gone()
-
-
-@every_loop
-async def test_server_close_cancels_process_request() -> None:
-    started = asyncio.Event()
-
-    async def process_request(protocol: Any, request: Request) -> None:
-        started.set()
-        await asyncio.Event().wait()
-
-    server = await serve(echo, "127.0.0.1", 0, process_request=process_request)
-    async with raw_client(server, b"") as peer:
-        await peer.send(REQUEST)
-        await started.wait()
-        await asyncio.wait_for(server.close(), 3)
-
-
-@every_loop
-async def test_server_close_drops_tls_handshakes_under_way() -> None:
-    handled = []
-
-    async def handler(ws: WebSocketStream) -> None:
-        handled.append(ws)
+    async with serve(handler, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:  # type: ignore[arg-type]
         await ws.wait_closed()
+        assert ws.close_code == 1011
+        [line] = logged()
+        assert "handler" in line and "TypeError" in line
 
-    server_tls, client_tls = tls_contexts()
-    server = await serve(handler, "127.0.0.1", 0, ssl=server_tls)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = client_tls.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    async with raw_client(server, b"") as peer:
-        await spin(10)
-        await server.close()
-        # Whatever the server makes of it: it must not end in an open connection.
-        with suppress(ConnectionError):
-            for do in (tls.do_handshake, lambda: tls.write(REQUEST), lambda: tls.read(100)):
-                while True:
-                    try:
-                        answer = do()
-                        await peer.send(outgoing.read())
-                        break
-                    except ssl.SSLWantReadError:
-                        await peer.send(outgoing.read())
-                        data = await peer.loop.sock_recv(peer.sock, 65536)
-                        if not data:
-                            raise ConnectionResetError from None
-                        incoming.write(data)
-            assert not answer, "a server that is closed took a connection"
-        assert not handled and not server.connections
+
+# Running.
 
 
 @every_loop
@@ -398,11 +249,33 @@ async def test_reuse_port_lets_two_servers_listen() -> None:
         ({"origins": "http://a.test"}, TypeError),
         ({"subprotocols": "chat"}, TypeError),
         ({"subprotocols": ["a b"]}, ValueError),
+        ({"extra_headers": {"A": "b\r\nc"}}, ValueError),
+        ({"extra_headers": {"Sec-WebSocket-Accept": "b"}}, ValueError),
+        ({"server_header": "b\r\nc"}, ValueError),
+        *[
+            ({name: value}, kind)
+            for name in ("max_size", "max_fragments", "max_queue", "write_limit")
+            for value, kind in ((1.5, TypeError), ("1", TypeError), (True, TypeError), (-1, ValueError))
+        ],
+        ({"max_fragments": 0}, ValueError),
+        ({"max_queue": None}, TypeError),
+        ({"write_limit": None}, TypeError),
     ],
+    ids=repr,
 )
 def test_impossible_option_is_refused_at_once(options: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind):
+    [(name, value)] = options.items()
+    named = next(iter(value)) if name == "extra_headers" else name.removesuffix("s").removesuffix("_header")
+    with pytest.raises(kind, match=f"(?i){named}"):
         serve(echo, "127.0.0.1", 0, **options)
+
+
+@every_loop
+async def test_limits_may_be_as_low_as_they_go() -> None:
+    limits: Any = {"max_size": 0, "max_fragments": 1, "max_queue": 0, "write_limit": 0}
+    async with serve(echo, "127.0.0.1", 0, **limits) as server, connect(uri_of(server)) as ws:
+        await ws.send("")
+        assert await ws.recv() == ""
 
 
 # DEBUG.

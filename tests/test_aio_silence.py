@@ -142,3 +142,32 @@ async def test_half_closed_peer_that_takes_nothing_is_given_up(role: Role) -> No
         assert done, "send waits for ever"
         with pytest.raises(ConnectionClosedError):
             await sending
+
+
+@BOTH
+@simulated
+async def test_peer_that_nobody_listens_to_is_not_blamed_for_silence(role: Role) -> None:
+    """Its pongs wait behind the messages that the application does not take."""
+    block = bytes(100_000)
+    async with SIDES[role](max_queue=50_000) as (peer, ws):
+        await peer.send(data_frame(role, 2, block))
+        await eventually(lambda: not ws.transport.is_reading(), "reading paused")
+        await asyncio.sleep(1000)
+        assert ws.ready_state is State.OPEN
+        assert await ws.recv() == block
+        await peer.send(data_frame(role, 1, b"still here"))
+        assert await ws.recv() == "still here"
+
+
+@BOTH
+@simulated
+async def test_peer_that_nobody_listens_to_is_given_up_if_it_takes_nothing(role: Role) -> None:
+    async with SIDES[role](max_queue=50_000) as (peer, ws):
+        await peer.send(data_frame(role, 2, bytes(100_000)))
+        await eventually(lambda: not ws.transport.is_reading(), "reading paused")
+        sending = asyncio.ensure_future(ws.send(bytes(60_000_000)))
+        done, _ = await asyncio.wait([sending], timeout=600)
+        ws.transport.abort()
+        assert done, "the peer was never given up"
+        with pytest.raises(ConnectionClosedError, match="bytes unsent"):
+            await sending

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from aio_support import (
+    clock,
     echo,
     eventually,
     every_loop,
     pair,
     port_of,
+    simulated,
     spin,
     uri_of,
 )
@@ -26,6 +28,7 @@ from fastframe import (
     ConnectionClosedError,
     PerMessageDeflate,
     Role,
+    State,
     WebSocketStream,
     connect,
     serve,
@@ -49,8 +52,8 @@ MESSAGES: dict[str, str | bytes] = {
 
 def retained(ws: WebSocketStream) -> int:
     """Bytes of the message that is under way."""
-    assert ws._connection is not None
-    return ws._connection._decoder.retained
+    assert ws.connection is not None
+    return ws.connection.retained
 
 
 # Round trips.
@@ -239,6 +242,25 @@ async def test_violation_does_not_lose_the_messages_before_it() -> None:
             await ending
 
 
+@pytest.mark.parametrize("name", ["recv", "recv_many", "recv_latest", "__anext__"])
+@simulated
+async def test_violation_is_told_though_the_peer_keeps_its_socket_open(name: str) -> None:
+    async with raw_pair(ping_interval=None) as (peer, ws):
+        receiving = asyncio.ensure_future(getattr(ws, name)())
+        await spin(2)
+        await peer.send(data_frame(Role.CLIENT, 3, b""))
+        before = clock().time()
+        with pytest.raises(
+            ConnectionClosedError, match="sent 1002 opcode 0x3 is reserved; received no close"
+        ):
+            await receiving
+        assert clock().time() - before < 1
+        assert (await peer.frame()).payload[:2] == (1002).to_bytes(2, "big")
+        assert (ws.ready_state, ws.close_code, ws.close_reason) == (State.CLOSING, 1006, "")
+        with pytest.raises(ConnectionClosedError, match="sent 1002"):
+            await getattr(ws, name)()
+
+
 # What a connection tells of itself.
 
 
@@ -256,6 +278,16 @@ async def test_addresses_subprotocol_request_and_response() -> None:
         assert server.response is not None and client.response is not None
         assert server.response.status == client.response.status == 101
         assert client.response.headers["Sec-WebSocket-Protocol"] == "a"
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+@every_loop
+async def test_extensions_are_those_of_the_answer(agreed: bool) -> None:
+    server_options = {"compression": "deflate" if agreed else None}
+    async with pair(server=server_options, client={"compression": "deflate"}) as (server, client):
+        assert server.extensions == client.extensions
+        assert server.extensions.startswith("permessage-deflate") is agreed
+        assert agreed or server.extensions == ""
 
 
 @every_loop

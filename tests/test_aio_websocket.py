@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aio_support import (
     Recorder,
-    clock,
     eventually,
     every_loop,
     logged,
-    simulated,
     spin,
     uri_of,
 )
-from raw_peer import (
-    RawPeer,
-    raw_client,
-    raw_server,
-)
+from callback_form import BOTH, SIDES, connected, served
 from wire import data_frame
 
 from fastframe import (
@@ -37,43 +29,6 @@ from fastframe import (
 )
 
 CLOSE_1000 = (1000).to_bytes(2, "big")
-
-
-@asynccontextmanager
-async def served(form: type[Recorder], **options: Any) -> AsyncIterator[tuple[RawPeer, Any]]:
-    """A server's socket in the callback form, and a client that is played by hand."""
-    made: list[Any] = []
-
-    class Noted(form):  # type: ignore[misc, valid-type]
-        def __init__(self, owner: Any) -> None:
-            super().__init__(owner)
-            made.append(self)
-
-    async with (
-        serve(Noted, "127.0.0.1", 0, **({"compression": None} | options)) as server,
-        raw_client(server) as peer,
-    ):
-        yield peer, made[0]
-
-
-@asynccontextmanager
-async def connected(form: type[Recorder], **options: Any) -> AsyncIterator[tuple[RawPeer, Any]]:
-    """A client's socket in the callback form, and a server that is played by hand."""
-    async with raw_server() as server:
-
-        async def open_it() -> Any:
-            return await connect(server.uri, form, **({"compression": None} | options))
-
-        opening = asyncio.ensure_future(open_it())
-        async with server.accepted() as peer:
-            ws = await opening
-            yield peer, ws
-            peer.close()
-            await ws.closed
-
-
-SIDES = {Role.SERVER: served, Role.CLIENT: connected}
-BOTH = pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
 
 
 class Counting:
@@ -113,42 +68,6 @@ async def test_callbacks_come_in_the_browsers_order(role: Role) -> None:
 
 @BOTH
 @every_loop
-async def test_close_frame_without_a_code_is_reported_as_1005(role: Role) -> None:
-    async with SIDES[role](Recorder) as (peer, ws):
-        await peer.send(data_frame(role, 8, b""))
-        await peer.frame()
-        peer.close()
-        await ws.closed
-        assert ws.events[-1] == ("close", 1005, "", True)
-
-
-@BOTH
-@pytest.mark.parametrize("abruptly", [True, False])
-@every_loop
-async def test_lost_peer_is_reported_as_1006(role: Role, abruptly: bool) -> None:
-    async with SIDES[role](Recorder) as (peer, ws):
-        if abruptly:
-            peer.reset()
-        else:
-            peer.close()
-        await ws.closed
-        assert ws.events[-1] == ("close", 1006, "", False)
-        assert int(ws.ready_state) == 3
-
-
-@BOTH
-@every_loop
-async def test_violation_is_given_to_on_error_before_on_close(role: Role) -> None:
-    async with SIDES[role](Recorder) as (peer, ws):
-        await peer.send(data_frame(role, 1, b"good") + data_frame(role, 1, b"\xff"))
-        assert (await peer.frame()).payload[:2] == (1007).to_bytes(2, "big")
-        peer.close()
-        await ws.closed
-        assert ws.events[1:] == [("message", "good"), ("error", "InvalidUtf8"), ("close", 1006, "", False)]
-
-
-@BOTH
-@every_loop
 async def test_ready_state_passes_through_all_states(role: Role) -> None:
     states = []
 
@@ -175,6 +94,34 @@ async def test_ready_state_passes_through_all_states(role: Role) -> None:
         peer.half_close()
         await ws.closed
         assert states == [State.CONNECTING, State.OPEN, State.CLOSING, State.CLOSED]
+
+
+@every_loop
+async def test_both_ends_in_the_callback_form_talk() -> None:
+    class Echo(WebSocket):
+        def on_message(self, message: str | bytes) -> None:
+            self.send(message)
+
+    async def talk(server: Server) -> None:
+        ws = await connect(uri_of(server), Recorder, subprotocols=["chat"])
+        assert ws.protocol == "chat"
+        assert ws.extensions.startswith("permessage-deflate")
+        messages = ["a", b"b", "c" * 100_000]
+        for message in messages:
+            ws.send(message)
+        await eventually(lambda: len(ws.events) == 4, "all came back")
+        assert ws.events[1:] == [("message", message) for message in messages]
+        ws.close()
+        await ws.closed
+
+    async with serve(Echo, "127.0.0.1", 0, subprotocols=["chat"]) as server:
+        await talk(server)
+
+
+@every_loop
+async def test_names_of_the_browser_without_agreements_are_empty() -> None:
+    async with served(Recorder) as (_, ws):
+        assert ws.protocol == "" and ws.extensions == "" and ws.subprotocol is None
 
 
 # Exceptions.
@@ -384,111 +331,6 @@ async def test_close_does_not_truncate_what_was_sent(role: Role) -> None:
             ws.send("late")
         assert (await peer.frame()).payload == block
         assert (await peer.frame()).payload == (3000).to_bytes(2, "big") + b"done"
-
-
-# Closing.
-
-
-@BOTH
-@every_loop
-async def test_close_may_be_called_at_any_time(role: Role) -> None:
-    class Closing(Recorder):
-        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
-            self.close()
-            super().on_close(close_code, close_reason, was_clean)
-
-    async with SIDES[role](Closing) as (peer, ws):
-        ws.close(1000, "first")
-        ws.close(1001, "second")
-        assert (await peer.frame()).payload == CLOSE_1000 + b"first"
-        await peer.send(data_frame(role, 8, CLOSE_1000))
-        peer.half_close()
-        await ws.closed
-        ws.close()
-        await spin(3)
-        ws.close()
-        assert ws.events[-1] == ("close", 1000, "", True)
-
-
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (999, ""), (1000, "x" * 124)])
-@every_loop
-async def test_close_with_what_may_not_be_sent_is_refused(code: int, reason: str) -> None:
-    async with served(Recorder) as (peer, ws):
-        with pytest.raises(ValueError, match="close_"):
-            ws.close(code, reason)
-        ws.send("still open")
-        assert (await peer.frame()).payload == b"still open"
-
-
-@BOTH
-@simulated
-async def test_peer_that_does_not_close_is_given_up_after_close_timeout(role: Role) -> None:
-    async with SIDES[role](Recorder, close_timeout=4, ping_interval=None) as (_, ws):
-        before = clock().time()
-        ws.close()
-        await ws.closed
-        assert clock().time() - before == pytest.approx(4, abs=0.1)
-        assert ws.events[-1] == ("close", 1006, "", False)
-
-
-@every_loop
-async def test_client_as_context_manager_is_closed_at_its_end() -> None:
-    events: list[Any] = []
-
-    class Noting(Recorder):
-        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
-            super().on_close(close_code, close_reason, was_clean)
-            events.append((close_code, was_clean))
-
-    async with serve(Noting, "127.0.0.1", 0) as server:
-        async with connect(uri_of(server), Noting) as ws:
-            ws.send("a")
-        await ws.closed
-        await eventually(lambda: len(events) == 2, "both have closed")
-        assert events == [(1000, True)] * 2
-
-
-@every_loop
-async def test_both_ends_in_the_callback_form_talk() -> None:
-    class Echo(WebSocket):
-        def on_message(self, message: str | bytes) -> None:
-            self.send(message)
-
-    async def talk(server: Server) -> None:
-        ws = await connect(uri_of(server), Recorder, subprotocols=["chat"])
-        assert ws.protocol == "chat"
-        assert ws.extensions.startswith("permessage-deflate")
-        messages = ["a", b"b", "c" * 100_000]
-        for message in messages:
-            ws.send(message)
-        await eventually(lambda: len(ws.events) == 4, "all came back")
-        assert ws.events[1:] == [("message", message) for message in messages]
-        ws.close()
-        await ws.closed
-
-    async with serve(Echo, "127.0.0.1", 0, subprotocols=["chat"]) as server:
-        await talk(server)
-
-
-@every_loop
-async def test_names_of_the_browser_without_agreements_are_empty() -> None:
-    async with served(Recorder) as (_, ws):
-        assert ws.protocol == "" and ws.extensions == "" and ws.subprotocol is None
-
-
-@BOTH
-@every_loop
-async def test_connection_aborted_in_a_callback_ends_quietly(role: Role) -> None:
-    class Aborting(Recorder):
-        def on_message(self, message: str | bytes) -> None:
-            self.send("never mind")
-            self.transport.abort()
-            self.send("gone")
-
-    async with SIDES[role](Aborting) as (peer, ws):
-        await peer.send(data_frame(role, 1, b"a") * 3)
-        await ws.closed
-        assert ws.events[-1] == ("close", 1006, "", False)
 
 
 class _Tenfold(Recorder):

@@ -31,8 +31,17 @@ CLASSES = {
     "Masker": {"offset", "process"},
     "Utf8Validator": {"UTF8_ACCEPT", "UTF8_REJECT", "codepoint", "decode", "i", "reset", "state", "validate"},
     "FrameDecoder": {"error", "receive", "retained"},
-    "MessageDecoder": {"close", "control_frames", "error", "get_buffer", "receive", "received", "retained"},
-    "FrameEncoder": {"append", "append_encoded", "take"},
+    "MessageDecoder": {
+        "close",
+        "control_frames",
+        "error",
+        "get_buffer",
+        "receive",
+        "received",
+        "retained",
+        "take_chunk",
+    },
+    "FrameEncoder": {"append", "append_encoded", "append_message", "take"},
 }
 SIGNATURES = {
     "Masker.process": "data",
@@ -43,14 +52,17 @@ SIGNATURES = {
     "MessageDecoder.receive": "data, size=None",
     "MessageDecoder.get_buffer": "minimum=1",
     "MessageDecoder.received": "size",
+    "MessageDecoder.take_chunk": "",
     "FrameEncoder.append": "opcode, payload=b'', fin=True, rsv1=False, rsv2=False, rsv3=False",
     "FrameEncoder.append_encoded": "data",
+    "FrameEncoder.append_message": "message",
     "FrameEncoder.take": "",
 }
 TYPES = "Close CloseCode Frame FrameHeader Opcode Ping Pong Role"
 ERRORS = (
-    "ConnectionClosed ConnectionClosedError ConnectionClosedOK FastframeError HandshakeError InvalidRequest"
-    " InvalidResponse InvalidURI InvalidUtf8 MessageTooBig ProtocolError RejectedByServer"
+    "ConnectionClosed ConnectionClosedError ConnectionClosedOK FastframeError HandshakeError InvalidProxy"
+    " InvalidRequest InvalidResponse InvalidURI InvalidUtf8 MessageTooBig ProtocolError ProxyError"
+    " RejectedByServer"
 )
 CONVERSATION = (
     "Connection Headers PerMessageDeflate Request Response Server State WebSocket WebSocketStream"

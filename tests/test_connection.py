@@ -258,3 +258,43 @@ def test_inflated_size_is_bounded() -> None:
     _, fresh = deflated_pair()
     assert take_in(fresh, client.take()) == []
     assert close_sent(fresh)[0] == 1009
+
+
+def test_compressed_message_that_could_not_be_appended_is_never_referred_to() -> None:
+    client, server = deflated_pair()
+
+    class Full:
+        """An encoder without memory left."""
+
+        def append(self, *frame: Any) -> None:
+            raise MemoryError
+
+    encoder, client._encoder = client._encoder, Full()  # type: ignore[assignment]
+    text = " ".join(map(str, range(500)))
+    with pytest.raises(MemoryError):
+        client.send(text)
+    client._encoder = encoder
+    client.send(text)
+    assert server.receive(client.take()) == [text]
+
+
+# Messages in chunks.
+
+
+@ROLES
+def test_message_under_way_may_be_taken_in_chunks(role: Role) -> None:
+    connection = Connection(role)
+    assert connection.take_chunk() is None
+    assert connection.receive(data_frame(role, 1, "aä".encode()[:2], fin=False)) == []
+    assert connection.retained == 2
+    assert connection.take_chunk() == "a"
+    assert connection.receive(data_frame(role, 0, "ä".encode()[1:])) == ["ä"]
+    assert connection.take_chunk() is None
+
+
+@ROLES
+def test_invalid_close_frame_is_not_counted(role: Role) -> None:
+    connection = Connection(role)
+    wire = ping_frame(role, b"p") + data_frame(role, 8, (999).to_bytes(2, "big"))
+    assert connection.receive(wire) == [Ping(b"p")]
+    assert connection.control_frames == 1

@@ -434,3 +434,33 @@ def test_closed_exception_when_the_peer_never_answered(role: Role, code: int) ->
     assert type(error) is ConnectionClosedError
     assert str(error) == f"sent {code} bye; received no close frame"
     assert error.received_first is None
+
+
+def is_over(connection: Connection) -> bool:
+    """For mypy, which does not see that a method changes it."""
+    return connection.over
+
+
+@ROLES
+def test_after_a_violation_it_is_over_once_our_close_frame_is_sent(role: Role) -> None:
+    connection = Connection(role)
+    connection.receive(data_frame(role, 1, b"question") + data_frame(role, 3, b""))
+    assert not is_over(connection)
+    connection.conclude()
+    assert is_over(connection) and state_of(connection) is State.CLOSING
+    connection.end()
+    assert is_over(connection)
+
+
+@ROLES
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_after_the_closing_handshake_it_is_over_when_the_transport_is_gone(
+    role: Role, ours_first: bool
+) -> None:
+    connection = Connection(role)
+    if ours_first:
+        connection.close()
+    take_in(connection, close_frame(role))
+    assert connection.finished and not is_over(connection)
+    connection.end()
+    assert is_over(connection)

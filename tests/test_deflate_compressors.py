@@ -15,7 +15,7 @@ from deflate_pairs import BACKENDS, STATELESS, codec_pair, compressing_with, con
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastframe import _deflate_codec
+from fastframe import _compressors
 from fastframe.deflate import DEFLATE_BACKEND, DeflateCodec, PerMessageDeflate
 
 
@@ -89,7 +89,7 @@ def test_resets_prepared_messages_and_failures_never_desynchronise(
 ) -> None:
     client, server = codec_pair()
     alone, _ = codec_pair(STATELESS)
-    new_compressor = _deflate_codec._new_compressor
+    new_compressor = _compressors.new_compressor
     for step, message in steps:
         if step == "send":
             assert server.inflate(client.compress(message), len(message)) == message
@@ -206,6 +206,6 @@ def test_backend_that_breaks_its_promise_is_noticed(monkeypatch: pytest.MonkeyPa
         def flush(self, mode: int, /) -> bytes:
             return b"def"
 
-    monkeypatch.setattr(_deflate_codec, "_new_compressor", lambda *_: Broken())
+    monkeypatch.setattr(_compressors, "new_compressor", lambda *_: Broken())
     with pytest.raises(RuntimeError, match="ended a flush with 646566, not 0000ffff"):
         codec_pair()[0].compress(b"Hello")

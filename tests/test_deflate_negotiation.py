@@ -284,7 +284,7 @@ def test_client_uses_the_agreed_windows(
     wishes: dict[str, Any], answer: str, compress_bits: int, inflate_bits: int
 ) -> None:
     codec = PerMessageDeflate(**wishes).confirm(parsed("permessage-deflate" + answer))
-    assert (codec._compress_bits, codec._inflate_bits) == (compress_bits, inflate_bits)
+    assert (codec.sharing_key[0], codec._inflate_bits) == (compress_bits, inflate_bits)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_server_uses_the_agreed_windows(
     wishes: dict[str, Any], offer: str, compress_bits: int, inflate_bits: int
 ) -> None:
     _, codec = accepted(PerMessageDeflate(**wishes), "permessage-deflate" + offer)
-    assert (codec._compress_bits, codec._inflate_bits) == (compress_bits, inflate_bits)
+    assert (codec.sharing_key[0], codec._inflate_bits) == (compress_bits, inflate_bits)
 
 
 # websockets cannot compress with a window of 8 bits and says so in a different way in each release.
@@ -329,7 +329,7 @@ def test_we_accept_what_websockets_offers_and_it_our_answer(
     element, codec = answer
     theirs = factory.process_response_params(list(parsed(element).parameters), [])
     assert theirs.local_max_window_bits <= codec._inflate_bits
-    assert codec._compress_bits <= theirs.remote_max_window_bits
+    assert codec.sharing_key[0] <= theirs.remote_max_window_bits
     assert theirs.remote_no_context_takeover == codec.is_stateless
 
 
@@ -344,5 +344,5 @@ def test_websockets_accepts_what_we_offer_and_we_its_answer(
     factory = peer.ServerPerMessageDeflateFactory(server_flag, client_flag, server_bits, client_bits)
     answer, theirs = factory.process_request_params(list(parsed(wishes.offer()).parameters), [])
     codec = wishes.confirm(Extension("permessage-deflate", tuple(answer)))
-    assert codec._compress_bits <= theirs.remote_max_window_bits
+    assert codec.sharing_key[0] <= theirs.remote_max_window_bits
     assert theirs.local_max_window_bits <= codec._inflate_bits

@@ -188,7 +188,7 @@ def test_append_message_takes_the_opcode_from_the_type(codec: ModuleType, role: 
         array("H", [1] * (size // 2)),
     ]
     for message in messages:
-        encoder.append_message(message)
+        assert encoder.append_message(message) == len(encoder)
     peer = Role.SERVER if role is Role.CLIENT else Role.CLIENT
     decoder = codec.MessageDecoder(peer, max_message_size=None)
     assert decoder.receive(encoder.take()) == [

@@ -108,8 +108,44 @@ def test_equality_ignores_the_case_of_names_alone() -> None:
         hash(headers)
 
 
-def test_repr_shows_the_fields() -> None:
+def test_repr_shows_the_fields_but_no_credentials() -> None:
     assert repr(Headers({"A": "1"})) == "Headers([('A', '1')])"
+    secrets = Headers({"AUTHORIZATION": "Basic c2VjcmV0", "proxy-authorization": "Basic c2VjcmV0"})
+    assert repr(secrets) == "Headers([('AUTHORIZATION', '***'), ('proxy-authorization', '***')])"
+    assert secrets["Authorization"] == "Basic c2VjcmV0"
+
+
+def test_extend_appends_all_or_nothing() -> None:
+    headers = Headers({"A": "1"})
+    headers.extend([("B", "2"), ("a", "3")])
+    headers.extend(Headers({"C": ""}))
+    headers.extend({})
+    assert headers.items() == [("A", "1"), ("B", "2"), ("a", "3"), ("C", "")]
+    with pytest.raises(ValueError, match="X-Bad"):
+        headers.extend([("D", "4"), ("X-Bad", "a\r\nb")])
+    assert "D" not in headers and len(headers) == 4
+
+
+def test_lines_are_those_to_send() -> None:
+    headers = Headers([("A", "caf\xe9"), ("b", "")])
+    assert headers.serialize() == b"A: caf\xe9\r\nb: \r\n"
+    assert Headers().serialize() == b""
+    assert Headers.of_checked_lines("A: caf\xe9\r\nb: ") == headers
+
+
+def test_by_name_has_every_value_under_its_folded_name() -> None:
+    headers = Headers([("A", "1"), ("b", "2"), ("a", "3: 4")])
+    assert headers.by_name() == {"a": ["1", "3: 4"], "b": ["2"]}
+    assert Headers().by_name() == {}
+
+
+@given(st.lists(st.tuples(tokens, st.sampled_from(["", "x", "a: b", "\xff", ": :", "a\x85b", "\xa0"]))))
+def test_headers_keep_whatever_they_take(fields: list[tuple[str, str]]) -> None:
+    headers = Headers(fields)
+    assert headers.items() == fields and len(headers) == len(fields) and bool(headers) is bool(fields)
+    assert Headers(headers.items()) == headers
+    for name, _ in fields:
+        assert headers.get_all(name) == [value for other, value in fields if other.lower() == name.lower()]
 
 
 @pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\nX: y", "a\0b", "\x01", "a\x7f", "\x1b[0m"])

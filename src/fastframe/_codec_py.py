@@ -417,16 +417,20 @@ class FrameEncoder:
         """
         self._append(first_byte(opcode, fin, rsv1, rsv2, rsv3), payload)
 
-    def append_message(self, message: Buffer | str) -> None:
+    def append_message(self, message: Buffer | str) -> int:
         """Append a message in one frame.
 
         Args:
             message: a str as text, any bytes-like object as binary.
 
+        Returns:
+            How many bytes wait to be taken.
+
         Raises:
             TypeError, UnicodeEncodeError: as `encode_frame`; nothing is appended then.
         """
         self._append(0x81 if isinstance(message, str) else 0x82, message)
+        return len(self._buffer)
 
     def _append(self, first: int, payload: Buffer | str) -> None:
         content = _payload_bytes(first, payload)

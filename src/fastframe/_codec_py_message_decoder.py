@@ -96,6 +96,7 @@ class MessageDecoder:
         "_opcode",
         "_payload",
         "_read_whole",
+        "_taken",
         "_text_as_bytes",
         "_utf8",
         "_view",
@@ -229,6 +230,23 @@ class MessageDecoder:
         self._release_view()
         return self._guarded(self._advance, size)
 
+    def take_chunk(self) -> str | bytes | None:
+        """Take what has come of the message under way; what comes later of it is the message then.
+
+        Returns:
+            str or bytes, as the message would be, empty if nothing has come
+            since; a code point that is cut waits for its end. None if no
+            message is under way, or a compressed one, which is inflated whole.
+        """
+        if self._busy:
+            raise _mistakes.reentered()
+        self._release_view()
+        if self._opcode == _NO_MESSAGE or self._compressed or self._error is not None:
+            return None
+        self._unmask()
+        chunk = self._take_whole_code_points()
+        return chunk if self._opcode == _BINARY or self._text_as_bytes else chunk.decode()
+
     def _begin_call(self) -> None:
         if self._busy:
             raise _mistakes.reentered()
@@ -279,13 +297,15 @@ class MessageDecoder:
 
     def _forget_message(self) -> None:
         # Of `_payload` the first `_have` bytes have come. While a view of it
-        # is or was lent there may be more, never more than are missing.
+        # is or was lent there may be more, never more than are missing. What
+        # take_chunk has taken, `_taken` bytes, is in it no more.
         self._opcode = _NO_MESSAGE
         self._compressed = False
         self._is_plain_text = False
         self._fragments = 0
         self._payload = bytearray()
         self._have = 0
+        self._taken = 0
         self._utf8 = UTF8_ACCEPT
 
     def _decode(self, data: bytes, items: list[Item]) -> None:
@@ -351,7 +371,7 @@ class MessageDecoder:
             raise _violations.too_many_fragments(self._max_fragments)
         limit = self._max_message_size
         if limit is not None:
-            size = self._have + length
+            size = self._taken + self._have + length
             if size > (self._max_wire_size if compressed else limit):
                 raise _violations.message_too_big(size, limit)
 
@@ -370,7 +390,6 @@ class MessageDecoder:
         payload = data[start:stop]
         if key is not None:
             payload = masked(payload, key)
-        self._control_frames += 1
         if opcode == Opcode.PING:
             items.append(Ping(payload))
         elif opcode == Opcode.PONG:
@@ -381,7 +400,8 @@ class MessageDecoder:
             self._forget()
             # RFC 6455 section 5.5.1: nothing comes after a close frame, and
             # section 1.4: "discards any further data received".
-            return len(data)
+            stop = len(data)
+        self._control_frames += 1
         return stop
 
     def _read_payload(self, data: bytes, position: int, items: list[Item]) -> int:
@@ -410,9 +430,9 @@ class MessageDecoder:
             return
         self._unmask()
         if self._fin:
-            opcode, compressed, payload = self._opcode, self._compressed, self._payload
+            opcode, compressed, payload, taken = self._opcode, self._compressed, self._payload, self._taken
             self._forget_message()
-            self._deliver(opcode, compressed, payload, items)
+            self._deliver(opcode, compressed, payload, items, taken)
 
     def _unmask(self) -> None:
         """Unmask what has come: text at once, all else when its frame is complete, in one go."""
@@ -426,8 +446,21 @@ class MessageDecoder:
         chunk = self._payload[start : self._have]
         state, index = scan_utf8(chunk, self._utf8)
         if state == UTF8_REJECT:
-            raise _violations.text_not_utf8(chunk[index], start + index)
+            raise _violations.text_not_utf8(chunk[index], self._taken + start + index)
         self._utf8 = state
+
+    def _take_whole_code_points(self) -> bytes:
+        end = self._have
+        if self._utf8 != UTF8_ACCEPT:
+            # RFC 3629 section 3: a code point begins where a byte is C0 or more.
+            end -= 1
+            while self._payload[end] < 0xC0:
+                end -= 1
+        chunk = bytes(self._payload[:end])
+        self._payload = self._payload[end : self._have]
+        self._have = self._masked_from = len(self._payload)
+        self._taken += end
+        return chunk
 
     def _grow(self, size: int) -> None:
         """Add `size` zeros to the memory of the payload under way."""
@@ -439,7 +472,9 @@ class MessageDecoder:
         while len(self._payload) < wanted:
             self._payload += _ZEROS[: wanted - len(self._payload)]
 
-    def _deliver(self, opcode: int, compressed: bool, payload: bytes | bytearray, items: list[Item]) -> None:
+    def _deliver(
+        self, opcode: int, compressed: bool, payload: bytes | bytearray, items: list[Item], taken: int = 0
+    ) -> None:
         if compressed:
             payload = self._inflated(bytes(payload))
         if opcode == _BINARY:
@@ -451,7 +486,7 @@ class MessageDecoder:
             state, index = scan_utf8(payload)
             if state == UTF8_REJECT:
                 raise _violations.text_not_utf8(payload[index], index) from None
-            raise _violations.text_truncated(index) from None
+            raise _violations.text_truncated(taken + index) from None
         items.append(bytes(payload) if self._text_as_bytes else text)
 
     def _inflated(self, payload: bytes) -> bytes:

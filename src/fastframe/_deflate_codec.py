@@ -1,9 +1,5 @@
 """What one connection does with permessage-deflate: compression and bounded inflation (RFC 7692).
 
-Compressors come from isal or zlib-ng where the extra ``deflate`` has installed
-them, from zlib otherwise. The environment variable FASTFRAME_DEFLATE names one
-(``zlib``, ``zlib-ng`` or ``isal``), which must then be there.
-
 Inflation is zlib's alone. The code that meets hostile bytes exists once, it
 says what is wrong with them, and zlib needs 11 KiB for a window of 12 bits
 where zlib-ng takes 42 and isal 86, at about the same speed for messages of a
@@ -12,26 +8,31 @@ few hundred bytes.
 
 from __future__ import annotations
 
-import importlib
-import os
+import functools
 import sys
 import zlib
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Final, final
 
-from . import _violations
+from . import _compressors, _violations
 from .errors import FastframeError, MessageTooBig, ProtocolError
 from .frames import Role
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from ._compressors import Compressor
     from .deflate import DeflateParameters
 
-__all__ = ["DEFLATE_BACKEND", "MAX_FINAL_BLOCKS", "DeflateCodec"]
+__all__ = ["MAX_FINAL_BLOCKS", "RATIO_FLOOR", "DeflateCodec"]
 
 MAX_FINAL_BLOCKS: Final = 64
 """Blocks with BFINAL set in a message at most; each costs a new decompressor."""
+
+RATIO_FLOOR: Final = 64 * 1024
+"""Bytes up to which a message may inflate whatever its ratio: twice the largest window.
+
+With context, a message like the one before it takes next to nothing.
+"""
 
 # RFC 7692 section 7.2.1: what a sender removes from the end of each message,
 # and section 7.2.2: what a receiver appends. It is the rest of an empty block.
@@ -39,88 +40,14 @@ _TAIL = b"\x00\x00\xff\xff"
 # And then an empty stored block with BFINAL set: zlib tells whether it got to the end of that.
 _TAIL_AND_END = _TAIL + b"\x01\x00\x00\xff\xff"
 
-
-class _Compressor(Protocol):
-    def compress(self, data: Buffer, /) -> bytes: ...
-    def flush(self, mode: int, /) -> bytes: ...
+_SYNC_FLUSH = zlib.Z_SYNC_FLUSH
+_MOST = sys.maxsize
 
 
-# Takes window bits, level and memory level, in zlib's terms.
-_NewCompressor: TypeAlias = Callable[[int, int, int], _Compressor]
-
-
-def _zlib_compressor(window_bits: int, level: int, memory_level: int) -> _Compressor:
-    if window_bits == 8:
-        # deflateInit2 of zlib.h: "a window size of 256 bytes" is not supported
-        # for raw deflate. A larger window is harmless if no match reaches far
-        # back, and Z_RLE is documented to "limit match distances to one".
-        return zlib.compressobj(level, zlib.DEFLATED, -9, memory_level, zlib.Z_RLE)
-    return zlib.compressobj(level, zlib.DEFLATED, -window_bits, memory_level)
-
-
-def _load_zlib() -> _NewCompressor:
-    return _zlib_compressor
-
-
-def _load_zlib_ng() -> _NewCompressor:
-    zlib_ng: Any = importlib.import_module("zlib_ng.zlib_ng")
-
-    def new_compressor(window_bits: int, level: int, memory_level: int) -> _Compressor:
-        if window_bits == 8:
-            return _zlib_compressor(window_bits, level, memory_level)
-        compressor: _Compressor = zlib_ng.compressobj(level, zlib.DEFLATED, -window_bits, memory_level)
-        return compressor
-
-    return new_compressor
-
-
-def _load_isal() -> _NewCompressor:
-    version: str = importlib.import_module("isal").__version__
-    if tuple(int(number) for number in version.split(".")[:2]) < (1, 9):
-        raise ImportError(f"isal {version} has no fixed codes; 1.9 or later is needed")
-    isal: Any = importlib.import_module("isal.isal_zlib")
-
-    def new_compressor(window_bits: int, level: int, memory_level: int) -> _Compressor:
-        if window_bits == 8:
-            return _zlib_compressor(window_bits, level, memory_level)
-        # isal has levels 0 to 3 and takes far more memory at each memory level.
-        # Its level 0 writes a table of codes with every message, which doubles
-        # small ones, unless told to use the fixed codes.
-        isal_level, strategy = (0, isal.Z_FIXED) if level == 1 else (1 if level <= 6 else 3, 0)
-        compressor: _Compressor = isal.compressobj(
-            isal_level, zlib.DEFLATED, -window_bits, max(1, memory_level - 4), strategy
-        )
-        return compressor
-
-    return new_compressor
-
-
-# In the order in which they are looked for.
-_BACKENDS: Mapping[str, Callable[[], _NewCompressor]] = {
-    "isal": _load_isal,
-    "zlib-ng": _load_zlib_ng,
-    "zlib": _load_zlib,
-}
-
-
-def _choose_backend() -> tuple[str, _NewCompressor]:
-    wanted = os.environ.get("FASTFRAME_DEFLATE", "")
-    if wanted:
-        if wanted not in _BACKENDS:
-            raise ImportError(f"FASTFRAME_DEFLATE must be one of {', '.join(_BACKENDS)}, got {wanted!r}")
-        return wanted, _BACKENDS[wanted]()
-    for name in ("isal", "zlib-ng"):
-        try:
-            return name, _BACKENDS[name]()
-        except ImportError:
-            pass
-    return "zlib", _load_zlib()
-
-
-_backend_name, _new_compressor = _choose_backend()
-
-DEFLATE_BACKEND: Final[str] = _backend_name
-"""What compresses: ``"isal"``, ``"zlib-ng"`` or ``"zlib"``."""
+@functools.cache
+def _shared(window_bits: int, level: int, memory_level: int) -> tuple[int, int, int]:
+    """One tuple for all codecs that have these in common."""
+    return window_bits, level, memory_level
 
 
 @final
@@ -134,21 +61,22 @@ class DeflateCodec:
     Attributes:
         parameters: what was agreed on.
         is_stateless: we compress each message by itself.
+        sharing_key: equal for codecs that make the same of a message where
+            they compress it alone.
         threshold: messages of fewer bytes are better sent uncompressed, says
             the user; it is for the caller to heed.
     """
 
     __slots__ = (
-        "_compress_bits",
         "_compressor",
         "_failure",
         "_inflate_bits",
         "_inflater",
-        "_level",
-        "_memory_level",
+        "_max_ratio",
         "_peer_is_stateless",
         "is_stateless",
         "parameters",
+        "sharing_key",
         "threshold",
     )
 
@@ -162,18 +90,18 @@ class DeflateCodec:
         level: int,
         memory_level: int,
         threshold: int,
+        max_ratio: float | None = None,
     ) -> None:
         no_context_takeover = (parameters.server_no_context_takeover, parameters.client_no_context_takeover)
         own, peer = no_context_takeover if role is Role.SERVER else reversed(no_context_takeover)
         self.parameters = parameters
         self.threshold = threshold
         self.is_stateless = own
+        self.sharing_key = _shared(compress_bits, level, memory_level)
         self._peer_is_stateless = peer
-        self._compress_bits = compress_bits
         self._inflate_bits = inflate_bits
-        self._level = level
-        self._memory_level = memory_level
-        self._compressor: _Compressor | None = None
+        self._max_ratio = max_ratio
+        self._compressor: Compressor | None = None
         self._inflater: _Inflater | None = None
         self._failure: FastframeError | None = None
 
@@ -181,9 +109,9 @@ class DeflateCodec:
         return f"<DeflateCodec {self.parameters}>"
 
     @property
-    def sharing_key(self) -> tuple[int, int, int]:
-        """Equal for codecs which, from an empty window, make the same of a message."""
-        return self._compress_bits, self._level, self._memory_level
+    def has_context(self) -> bool:
+        """Whether the next message may refer to earlier ones, so that a reset would cost something."""
+        return self._compressor is not None
 
     def compress(self, payload: Buffer) -> bytes:
         """Compress a whole message.
@@ -214,24 +142,38 @@ class DeflateCodec:
         # knows a message which was never sent.
         compressor, self._compressor = self._compressor, None
         if compressor is None:
-            compressor = _new_compressor(self._compress_bits, self._level, self._memory_level)
+            compressor = _compressors.new_compressor(*self.sharing_key)
         compressed = compressor.compress(payload)
-        flushed = compressor.flush(zlib.Z_SYNC_FLUSH)
+        flushed = compressor.flush(_SYNC_FLUSH)
         if not flushed.endswith(_TAIL):
             raise RuntimeError(
-                f"{DEFLATE_BACKEND} ended a flush with {flushed[-4:].hex()}, not {_TAIL.hex()}"
+                f"{_compressors.DEFLATE_BACKEND} ended a flush with {flushed[-4:].hex()}, not {_TAIL.hex()}"
             )
         if not self.is_stateless:
             self._compressor = compressor
         return compressed + flushed[:-4]
 
+    def compress_alone(self, payload: Buffer) -> bytes:
+        """Compress a message by itself, for any number of connections with this `sharing_key`.
+
+        It refers to nothing but itself, so it decodes whatever a receiver's
+        window holds. It moves that window on, though: where context is kept,
+        `reset_compressor` has to be called before the next `compress`.
+
+        Returns:
+            As `compress`.
+        """
+        kept, self._compressor = self._compressor, None
+        try:
+            return self.compress(payload)
+        finally:
+            self._compressor = kept
+
     def reset_compressor(self) -> None:
         """Forget all that was compressed, and give back the memory that it took.
 
-        Nothing compressed later refers to what was compressed earlier. With
-        it, a message that was compressed elsewhere, from an empty window no
-        larger than the agreed one, can be sent on this connection: call this
-        in between.
+        Nothing compressed later refers to what was compressed earlier
+        (RFC 7692 section 7.2.3).
         """
         self._compressor = None
 
@@ -240,13 +182,15 @@ class DeflateCodec:
 
         Args:
             payload: the joined payloads of the message's frames.
-            max_size: bytes that the message may have; None: any number. At
-                most one more is ever produced. Deflate itself cannot produce
+            max_size: bytes that the message may have; None: any number. Of
+                this and what `max_ratio` allows, at most one byte more than
+                the smaller is ever produced. Deflate itself cannot produce
                 more than 1,032 times the bytes it is given.
 
         Raises:
-            MessageTooBig: the message has more bytes than `max_size`, or more
-                blocks with BFINAL set than `MAX_FINAL_BLOCKS`.
+            MessageTooBig: the message has more bytes than `max_size` or
+                `max_ratio` allows, or more blocks with BFINAL set than
+                `MAX_FINAL_BLOCKS`.
             ProtocolError: the payload is not DEFLATE data; says why. That it
                 ends inside of a block is noticed where the peer takes over no
                 context. Otherwise zlib does not tell, and the peer's next
@@ -257,23 +201,35 @@ class DeflateCodec:
         """
         if self._failure is not None:
             raise self._failure
-        limit = 0 if max_size is None else min(max_size, sys.maxsize - 1) + 1
-        inflater = self._inflater
+        allowed = max_size
+        if self._max_ratio is not None:
+            by_ratio = max(RATIO_FLOOR, int(self._max_ratio * len(payload)))
+            allowed = by_ratio if max_size is None else min(by_ratio, max_size)
+        limit = 0 if allowed is None else allowed + 1 if allowed < _MOST else _MOST
+        inflater, stateless = self._inflater, self._peer_is_stateless
         if inflater is None:
             inflater = _Inflater(self._inflate_bits)
-            if not self._peer_is_stateless:
+            if not stateless:
                 self._inflater = inflater
         try:
-            message = inflater.inflate(payload, _TAIL_AND_END if self._peer_is_stateless else _TAIL, limit)
-            if max_size is not None and len(message) > max_size:
-                raise _violations.message_too_big(len(message), max_size)
-            if self._peer_is_stateless and not inflater.is_at_end:
+            message = inflater.inflate(payload, _TAIL_AND_END if stateless else _TAIL, limit)
+            if allowed is not None and len(message) > allowed:
+                raise self._too_big(len(payload), len(message), max_size)
+            if stateless and not inflater.is_at_end:
                 raise ProtocolError("compressed message ends inside of a DEFLATE block")
         except FastframeError as error:
             self._inflater = None
             self._failure = error
             raise
         return message
+
+    def _too_big(self, compressed: int, inflated: int, max_size: int | None) -> MessageTooBig:
+        if max_size is not None and inflated > max_size:
+            return _violations.message_too_big(inflated, max_size)
+        return MessageTooBig(
+            f"compressed message of {compressed} bytes inflates to at least {inflated}, "
+            f"which exceeds max_ratio {self._max_ratio:g}"
+        )
 
 
 @final
@@ -299,10 +255,11 @@ class _Inflater:
     def inflate(self, payload: bytes, tail: bytes, limit: int) -> bytes:
         """Inflate a message, or its first `limit` bytes if it has more (0: all)."""
         try:
-            if self._decompressor.eof:
-                self._start_anew(self._window or b"")
-            message = self._decompressor.decompress(payload + tail, limit)
-            if self._decompressor.eof:
+            decompressor = self._decompressor
+            if decompressor.eof:
+                decompressor = self._start_anew(self._window or b"")
+            message = decompressor.decompress(payload + tail, limit)
+            if decompressor.eof:
                 message = self._after_final_block(message, tail, limit)
         except zlib.error as error:
             # zlib says "Error -3 while decompressing data: invalid block type".
@@ -327,15 +284,16 @@ class _Inflater:
             if self.is_at_end or (limit and size == limit):
                 return b"".join(pieces)
             window = self._last(window, pieces[-1])
-            self._start_anew(window)
-            pieces.append(self._decompressor.decompress(rest, limit - size if limit else 0))
+            decompressor = self._start_anew(window)
+            pieces.append(decompressor.decompress(rest, limit - size if limit else 0))
             size += len(pieces[-1])
-            if not self._decompressor.eof:
+            if not decompressor.eof:
                 return b"".join(pieces)
         raise MessageTooBig(f"compressed message of more than {MAX_FINAL_BLOCKS} blocks with BFINAL set")
 
-    def _start_anew(self, window: bytes) -> None:
+    def _start_anew(self, window: bytes) -> zlib._Decompress:
         self._decompressor = zlib.decompressobj(-self._window_bits, zdict=window)
+        return self._decompressor
 
     def _last(self, earlier: bytes, later: bytes) -> bytes:
         """As much of the end of `earlier` and `later` as the window holds."""

@@ -20,8 +20,9 @@ from ._handshake_common import (
     accept_key,
     check_subprotocols,
     decoded_headers,
-    list_field,
+    listed,
     refuse_headers,
+    single,
 )
 from ._http_head import HeadLimits, HeadReader
 from .errors import InvalidResponse, RejectedByServer
@@ -224,29 +225,31 @@ class ClientHandshake:
 
     def _check_acceptance(self, headers: Headers) -> None:
         """Check what RFC 6455 section 4.1 demands of the server's handshake."""
+        fields = headers.by_name()
         try:
-            upgrade = headers.get("Upgrade", "")
+            upgrade = single(fields, "Upgrade")
             if upgrade.lower() != "websocket":
                 raise InvalidResponse(f"Upgrade header {upgrade!r} is not websocket")
-            if "upgrade" not in parse_token_list(list_field(headers, "Connection").lower()):
+            if "upgrade" not in parse_token_list(listed(fields, "Connection").lower()):
                 raise InvalidResponse("Connection header does not have Upgrade")
-            accept = headers.get("Sec-WebSocket-Accept", "")
+            accept = single(fields, "Sec-WebSocket-Accept")
             if accept != self._accept:
                 raise InvalidResponse(f"Sec-WebSocket-Accept {accept!r} does not answer our key")
             # RFC 9112 section 6.1 and RFC 9110 section 8.6: neither belongs
             # into an answer with 1xx; a length of 0 does no harm.
-            if "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip("0"):
+            if "transfer-encoding" in fields or single(fields, "Content-Length", "0").strip("0"):
                 raise InvalidResponse("status 101 with a body")
-            self.subprotocol = self._chosen(headers.get("Sec-WebSocket-Protocol"))
-            self.deflate = self._agreed(headers.get("Sec-WebSocket-Extensions", ""))
+            if "sec-websocket-protocol" in fields:
+                self.subprotocol = self._chosen(single(fields, "Sec-WebSocket-Protocol"))
+            self.deflate = self._agreed(single(fields, "Sec-WebSocket-Extensions"))
         except (ValueError, MultipleValues) as error:
             raise InvalidResponse(str(error)) from None
 
-    def _chosen(self, subprotocol: str | None) -> str | None:
+    def _chosen(self, subprotocol: str) -> str:
         # RFC 6455 section 4.1: "if this header field indicates the use of a
         # subprotocol that was not present in the client's handshake [...] the
         # client MUST _Fail the WebSocket Connection_". None at all is allowed.
-        if subprotocol is not None and subprotocol not in self._subprotocols:
+        if subprotocol not in self._subprotocols:
             raise InvalidResponse(f"Sec-WebSocket-Protocol {subprotocol!r} was not offered")
         return subprotocol
 

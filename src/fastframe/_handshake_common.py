@@ -7,11 +7,12 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import h11
 
 from . import __version__
-from .http_headers import Extension, Headers, parse_token_list
+from .http_headers import Extension, Headers, HeadersLike, is_token, only_value
 
 PRODUCT = f"fastframe/{__version__}"
 """What Server and User-Agent say unless the caller says otherwise."""
@@ -41,6 +42,9 @@ HANDSHAKE_HEADERS = MESSAGE_HEADERS | {
 }
 """In lower case: what no caller sets in a request, or in an answer that accepts one."""
 
+Fields: TypeAlias = dict[str, list[str]]
+"""What `Headers.by_name` gives."""
+
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -65,9 +69,18 @@ class Request:
     extensions: tuple[Extension, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Response:
     """A server's answer.
+
+    Args:
+        status: 200 to 599 for an ordinary answer of `process_request`.
+        headers: what `Headers` can be made from.
+        body: the whole of it.
+        reason: the words after the status; a server sends those of its status.
+
+    Raises:
+        ValueError: a header field is no proper one.
 
     Attributes:
         status: 101 for an accepted connection.
@@ -79,8 +92,14 @@ class Response:
 
     status: int
     headers: Headers
-    body: bytes = b""
-    reason: str = ""
+    body: bytes
+    reason: str
+
+    def __init__(self, status: int, headers: HeadersLike = (), body: bytes = b"", reason: str = "") -> None:
+        self.status = status
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.body = body
+        self.reason = reason
 
 
 def accept_key(key: str) -> str:
@@ -93,7 +112,8 @@ def accept_key(key: str) -> str:
         ValueError: it is something else.
     """
     check_key(key)
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def check_key(key: str) -> None:
@@ -112,16 +132,30 @@ def check_key(key: str) -> None:
 
 
 def decoded_headers(event: h11.Request | h11.InformationalResponse | h11.Response) -> Headers:
-    """Return the header fields that h11 has parsed, their names as they were sent."""
+    """Return the header fields that h11 has parsed, their names as they were sent.
+
+    They are not checked again: h11 has found names to be tokens and taken
+    white space off the values, and `HeadReader` lets no control character pass.
+    """
+    lines = b"\r\n".join([b": ".join(field) for field in event.headers.raw_items()])
     # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
-    return Headers(
-        (name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers.raw_items()
-    )
+    return Headers.of_checked_lines(lines.decode("latin-1"))
 
 
-def list_field(headers: Headers, name: str) -> str:
+def single(fields: Fields, name: str, default: str = "") -> str:
+    """Return the value of the only field of this name, or `default` if there is none.
+
+    Raises:
+        MultipleValues: there are several.
+    """
+    value = only_value(name, fields.get(name.lower(), ()), default)
+    assert value is not None, "there is a default"
+    return value
+
+
+def listed(fields: Fields, name: str) -> str:
     """Return the fields of this name as one list (RFC 9110 section 5.3)."""
-    return ", ".join(headers.get_all(name))
+    return ", ".join(fields.get(name.lower(), ()))
 
 
 def check_subprotocols(subprotocols: Sequence[str] | None) -> tuple[str, ...]:
@@ -135,7 +169,7 @@ def check_subprotocols(subprotocols: Sequence[str] | None) -> tuple[str, ...]:
         raise TypeError(f"subprotocols must be a sequence of strings, got {subprotocols!r}")
     checked = tuple(subprotocols or ())
     for subprotocol in checked:
-        if parse_token_list(subprotocol) != [subprotocol]:
+        if not is_token(subprotocol):
             raise ValueError(f"subprotocol {subprotocol!r} is not a token (RFC 9110 5.6.2)")
     if len(set(checked)) != len(checked):
         raise ValueError(f"subprotocols must differ from each other, got {', '.join(checked)}")

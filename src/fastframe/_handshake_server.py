@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import functools
 import http
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -19,18 +21,27 @@ from ._handshake_common import (
     MESSAGE_HEADERS,
     PRODUCT,
     VERSION,
+    Fields,
     Request,
     Response,
     accept_key,
     check_key,
     check_subprotocols,
     decoded_headers,
-    list_field,
+    listed,
     refuse_headers,
+    single,
 )
 from ._http_head import HeadLimits, HeadReader
 from .errors import InvalidRequest
-from .http_headers import Headers, HeadersLike, MultipleValues, parse_extensions, parse_token_list
+from .http_headers import (
+    Extension,
+    Headers,
+    HeadersLike,
+    MultipleValues,
+    parse_extensions,
+    parse_token_list,
+)
 from .uri import split_host_and_port
 
 if TYPE_CHECKING:
@@ -40,6 +51,9 @@ if TYPE_CHECKING:
 # field"; RFC 6455 section 4.2.2: and Sec-WebSocket-Version, "indicating the
 # version(s) the server is capable of understanding".
 _UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
+# RFC 6455 section 4.2.2; the key follows.
+_ACCEPTANCE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+_REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 
 
 class _Automatic(enum.Enum):
@@ -48,6 +62,18 @@ class _Automatic(enum.Enum):
 
 AUTOMATIC = _Automatic.AUTOMATIC
 """For `ServerHandshake.accept`: choose the subprotocol as the options say."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What `ServerHandshake` was told, checked."""
+
+    limits: HeadLimits
+    origins: Sequence[str | re.Pattern[str] | None] | None
+    subprotocols: tuple[str, ...]
+    select_subprotocol: Callable[[Sequence[str]], str | None] | None
+    deflate: PerMessageDeflate | None
+    server_header: Headers
 
 
 class ServerHandshake:
@@ -86,6 +112,19 @@ class ServerHandshake:
         deflate: the codec of the connection if permessage-deflate was agreed on.
     """
 
+    __slots__ = (
+        "_is_head_method",
+        "_keeps_trailing",
+        "_key",
+        "_options",
+        "_reader",
+        "_trailing",
+        "deflate",
+        "request",
+        "response",
+        "subprotocol",
+    )
+
     def __init__(
         self,
         *,
@@ -100,14 +139,28 @@ class ServerHandshake:
     ) -> None:
         if isinstance(origins, str):
             raise TypeError(f"origins must be a sequence of strings, got {origins!r}")
-        limits = HeadLimits(max_header_count, max_header_size, max_headers_bytes).check()
-        self._reader: HeadReader | None = HeadReader(limits, "request line", InvalidRequest)
-        self._origins = origins
-        self._subprotocols = check_subprotocols(subprotocols)
-        self._select_subprotocol = select_subprotocol
-        self._wishes = deflate
-        self._server_header = server_header
+        self._begin(
+            _Options(
+                HeadLimits(max_header_count, max_header_size, max_headers_bytes).check(),
+                origins,
+                check_subprotocols(subprotocols),
+                select_subprotocol,
+                deflate,
+                Headers(() if server_header is None else {"Server": server_header}),
+            )
+        )
+
+    def another(self) -> ServerHandshake:
+        """Return a handshake of another connection, by the same options."""
+        handshake = ServerHandshake.__new__(ServerHandshake)
+        handshake._begin(self._options)
+        return handshake
+
+    def _begin(self, options: _Options) -> None:
+        self._options = options
+        self._reader: HeadReader | None = HeadReader(options.limits, "request line", InvalidRequest)
         self._is_head_method = False
+        self._key = ""
         self._keeps_trailing = False
         self._trailing: list[bytes] = []
         self.request: Request | None = None
@@ -146,9 +199,14 @@ class ServerHandshake:
         if head is None:
             self._reader = reader
             return None
-        self.request = self._parse(head)
+        event = _parse(head)
+        self._is_head_method = event.method == b"HEAD"
+        headers = decoded_headers(event)
+        fields = headers.by_name()
+        _check_request(event, fields)
+        self.request = Request(event.target.decode("ascii"), headers, _is_upgrade(fields))
         if self.request.is_upgrade:
-            self._check_upgrade(self.request)
+            self._check_upgrade(self.request, fields)
         self._keeps_trailing = True
         self._trailing.append(reader.rest)
         return self.request
@@ -184,15 +242,18 @@ class ServerHandshake:
             offered = ", ".join(request.subprotocols) or "none"
             raise ValueError(f"subprotocol {chosen!r} is not one that the client offers ({offered})")
         extra = Headers(extra_headers)
-        refuse_headers(extra, HANDSHAKE_HEADERS)
-        headers = Headers([("Upgrade", "websocket"), ("Connection", "Upgrade")])
-        headers.add("Sec-WebSocket-Accept", accept_key(request.headers["Sec-WebSocket-Key"]))
+        if extra:
+            refuse_headers(extra, HANDSHAKE_HEADERS)
+        # The key of this handshake's own request has been found already.
+        key = self._key if request is self.request else request.headers["Sec-WebSocket-Key"]
+        headers = Headers.of_checked_lines(_ACCEPTANCE + accept_key(key))
         if chosen is not None:
             headers.add("Sec-WebSocket-Protocol", chosen)
-        agreed = self._wishes.accept(request.extensions) if self._wishes is not None else None
+        wishes = self._options.deflate
+        agreed = wishes.accept(request.extensions) if wishes is not None else None
         if agreed is not None:
             headers.add("Sec-WebSocket-Extensions", agreed[0])
-        answer = self._answer(Response(101, headers), extra)
+        answer = self._answer(101, headers, extra)
         self.subprotocol = chosen
         self.deflate = agreed[1] if agreed else None
         return answer
@@ -231,73 +292,67 @@ class ServerHandshake:
             ours.add("Content-Type", "text/plain; charset=utf-8")
         if "Date" not in extra:
             ours.add("Date", formatdate(usegmt=True))
-        answer = self._answer(Response(status, ours, body), extra)
+        answer = self._answer(status, ours, extra, body)
         # RFC 9110 section 9.3.2: no body for HEAD.
         return answer if self._is_head_method else answer + body
 
-    def _answer(self, response: Response, extra: Headers) -> bytes:
+    def _answer(self, status: int, headers: Headers, extra: Headers, body: bytes = b"") -> bytes:
         if self.response is not None:
             raise RuntimeError(f"the request is answered already, with status {self.response.status}")
-        for name, value in extra.items():
-            response.headers.add(name, value)
-        if self._server_header is not None and "Server" not in extra:
-            response.headers.add("Server", self._server_header)
-        try:
-            response.reason = http.HTTPStatus(response.status).phrase
-        except ValueError:
-            response.reason = ""
-        self.response = response
-        lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-        lines += [f"{name}: {value}" for name, value in response.headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+        headers.extend(extra)
+        if not extra or "Server" not in extra:
+            headers.extend(self._options.server_header)
+        reason = _REASONS.get(status, "")
+        self.response = Response(status, headers, body, reason)
+        return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason.encode(), headers.serialize())
 
-    def _parse(self, head: bytes) -> Request:
-        try:
-            parser = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head))
-            parser.receive_data(head)
-            event = parser.next_event()
-        except h11.RemoteProtocolError as error:
-            raise InvalidRequest(f"malformed HTTP request: {str(error)[:200]}") from None
-        assert isinstance(event, h11.Request)  # the head is whole
-        headers = decoded_headers(event)
-        self._is_head_method = event.method == b"HEAD"
-        _check_request(event, headers)
-        return Request(event.target.decode("ascii"), headers, _is_upgrade(headers))
-
-    def _check_upgrade(self, request: Request) -> None:
+    def _check_upgrade(self, request: Request, fields: Fields) -> None:
         """Check what RFC 6455 section 4.2.1 demands, and read the offers."""
-        headers = request.headers
         try:
-            version = headers.get("Sec-WebSocket-Version", "")
+            version = single(fields, "Sec-WebSocket-Version")
             if version != VERSION:
                 raise InvalidRequest(f"Sec-WebSocket-Version {version!r} is not 13", 426, _UPGRADE_REQUIRED)
-            check_key(headers.get("Sec-WebSocket-Key", ""))
-            origin = headers.get("Origin")
-            request.subprotocols = tuple(parse_token_list(list_field(headers, "Sec-WebSocket-Protocol")))
-            request.extensions = tuple(parse_extensions(list_field(headers, "Sec-WebSocket-Extensions")))
+            self._key = single(fields, "Sec-WebSocket-Key")
+            check_key(self._key)
+            origin = single(fields, "Origin") if "origin" in fields else None
+            request.subprotocols = tuple(parse_token_list(listed(fields, "Sec-WebSocket-Protocol")))
+            request.extensions = _offers(listed(fields, "Sec-WebSocket-Extensions"))
         except (ValueError, MultipleValues) as error:
             raise InvalidRequest(str(error)) from None
-        if self._origins is not None and not any(_matches(origin, allowed) for allowed in self._origins):
+        origins = self._options.origins
+        if origins is not None and not any(_matches(origin, allowed) for allowed in origins):
             shown = "without Origin" if origin is None else f"from origin {origin!r}"
             raise InvalidRequest(f"request {shown} is not allowed", 403)
 
     def _choose(self, offered: Sequence[str]) -> str | None:
-        if self._select_subprotocol is None:
-            return next((subprotocol for subprotocol in self._subprotocols if subprotocol in offered), None)
-        return self._select_subprotocol(offered)
+        if self._options.select_subprotocol is not None:
+            return self._options.select_subprotocol(offered)
+        ours = self._options.subprotocols
+        return next((subprotocol for subprotocol in ours if subprotocol in offered), None)
 
 
-def _check_request(event: h11.Request, headers: Headers) -> None:
+def _parse(head: bytes) -> h11.Request:
+    try:
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head))
+        parser.receive_data(head)
+        event = parser.next_event()
+    except h11.RemoteProtocolError as error:
+        raise InvalidRequest(f"malformed HTTP request: {str(error)[:200]}") from None
+    assert isinstance(event, h11.Request)  # the head is whole
+    return event
+
+
+def _check_request(event: h11.Request, fields: Fields) -> None:
     """Refuse what h11 lets through and HTTP does not, or what we have no use for."""
     if event.http_version != b"1.1":
         # RFC 6455 section 4.2.1: "An HTTP/1.1 or higher GET request".
         version = event.http_version.decode()
         raise InvalidRequest(f"HTTP/{version} request, but a WebSocket handshake needs HTTP/1.1")
-    if "Transfer-Encoding" in headers and "Content-Length" in headers:
+    if "transfer-encoding" in fields and "content-length" in fields:
         # RFC 9112 section 6.3: "ought to be handled as an error".
         raise InvalidRequest("both Transfer-Encoding and Content-Length")
     try:
-        split_host_and_port(headers["Host"])
+        split_host_and_port(fields["host"][0])  # h11 wants exactly one
     except ValueError as error:
         # RFC 9112 section 3.2: 400 for an invalid Host.
         raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
@@ -305,22 +360,31 @@ def _check_request(event: h11.Request, headers: Headers) -> None:
         raise InvalidRequest(f"method {event.method[:64].decode()} is not GET", 405, [("Allow", "GET")])
     if not event.target.startswith(b"/") or b"#" in event.target:
         raise InvalidRequest("request target is not a path (RFC 9112 3.2.1)")
-    if "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip("0"):
+    if "transfer-encoding" in fields or single(fields, "Content-Length", "0").strip("0"):
         # Who sees a body here and who does not disagree on where frames begin.
         raise InvalidRequest("GET request with a body")
 
 
-def _is_upgrade(headers: Headers) -> bool:
+def _is_upgrade(fields: Fields) -> bool:
     # RFC 9110 section 7.8: protocols are compared in any case; they may have a
     # version after "/", so they are no tokens.
-    upgrade = list_field(headers, "Upgrade").lower().split(",")
-    if "websocket" not in (protocol.strip(" \t") for protocol in upgrade):
+    upgrade = listed(fields, "Upgrade").lower().split(",")
+    if "websocket" not in [protocol.strip(" \t") for protocol in upgrade]:
         return False
     try:
-        options = parse_token_list(list_field(headers, "Connection").lower())
+        options = parse_token_list(listed(fields, "Connection").lower())
     except ValueError as error:
         raise InvalidRequest(f"malformed Connection header: {error}") from None
     return "upgrade" in options
+
+
+# Nearly all clients say one of very few things: connections share what it means.
+_known_offers = functools.lru_cache(maxsize=64)(lambda value: tuple(parse_extensions(value)))
+_MAX_KNOWN_OFFER = 256
+
+
+def _offers(value: str) -> tuple[Extension, ...]:
+    return _known_offers(value) if len(value) <= _MAX_KNOWN_OFFER else tuple(parse_extensions(value))
 
 
 def _matches(origin: str | None, allowed: str | re.Pattern[str] | None) -> bool:

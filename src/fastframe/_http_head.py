@@ -64,7 +64,7 @@ class HeadReader:
         self._limits = limits
         self._first_line = first_line
         self._failure = failure
-        self._buffer = bytearray()
+        self._buffer: bytearray | None = None
         self._line_start = 0
         self._line_count = 0
         self.rest = b""
@@ -81,9 +81,12 @@ class HeadReader:
                 lines (400), its first line is too long (414), or a limit is
                 exceeded (431).
         """
-        buffer = self._buffer
-        known = len(buffer)
-        buffer += data
+        buffer: bytes | bytearray = data
+        known = 0
+        if self._buffer is not None:
+            buffer = self._buffer
+            known = len(buffer)
+            buffer += data
         end = buffer.find(_END, max(known - len(_END) + 1, 0))
         size = len(buffer) if end < 0 else end + len(_END)
         new = buffer[known:size]
@@ -97,12 +100,13 @@ class HeadReader:
         if size > self._limits.max_headers_bytes:
             raise self._failure(f"HTTP head exceeds {self._limits.max_headers_bytes} bytes", 431)
         if end < 0:
+            self._buffer = bytearray(data) if self._buffer is None else self._buffer
             return None
+        self._buffer = None
         self.rest = bytes(buffer[size:])
-        self._buffer = bytearray()
         return bytes(buffer[:size])
 
-    def _check_lines(self, block: bytearray) -> None:
+    def _check_lines(self, block: bytes | bytearray) -> None:
         """Judge one or more lines that have come in whole."""
         lines = block.split(b"\r\n")
         line_ends = len(lines) - 1
@@ -120,7 +124,8 @@ class HeadReader:
             self._check_line_size(len(lines[0]))
         self._line_start += len(block)
         self._line_count += line_ends
-        self._check_line_size(max(map(len, lines)))
+        if len(block) > self._limits.max_header_size:
+            self._check_line_size(max(map(len, lines)))
         # All but the first line, and the empty one at the end, are fields.
         fields = self._line_count - (1 if lines[-2] else 2)
         if fields > self._limits.max_header_count:

@@ -14,7 +14,7 @@ the peer breaks the protocol. It knows neither sockets nor clocks.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .codec import FrameEncoder, MessageDecoder
 from .errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, ProtocolError
@@ -30,14 +30,14 @@ from .frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from typing_extensions import Buffer
 
     from ._codec_c import Item
     from .deflate import DeflateCodec
 
-__all__ = ["Connection", "State"]
+__all__ = ["CLOSED", "CLOSING", "CONNECTING", "OPEN", "Connection", "State"]
 
 _CLEAN = (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY)
 
@@ -49,6 +49,13 @@ class State(enum.IntEnum):
     OPEN = 1
     CLOSING = 2
     CLOSED = 3
+
+
+# A member's name costs as much as three calls on Python 3.10 and 3.11.
+CONNECTING: Final = State.CONNECTING
+OPEN: Final = State.OPEN
+CLOSING: Final = State.CLOSING
+CLOSED: Final = State.CLOSED
 
 
 class Connection:
@@ -72,16 +79,23 @@ class Connection:
         congested: to be set while the network takes nothing: then only the
             newest of several pings is answered.
         is_fragmenting: a message of ours in several frames is not finished.
+        ending: the peer has ended the conversation, by a close frame or a
+            violation, and we have not.
+        append_message: all that `send` comes to while the connection is open
+            and compresses nothing, for those who send much: it returns how
+            many bytes wait for `take`. None otherwise.
     """
 
     __slots__ = (
         "_decoder",
         "_encoder",
         "_pong",
+        "append_message",
         "close_received",
         "close_sent",
         "congested",
         "deflate",
+        "ending",
         "failure",
         "is_fragmenting",
         "received_first",
@@ -100,7 +114,7 @@ class Connection:
         text_as_bytes: bool = False,
     ) -> None:
         self.role = role
-        self.state = State.OPEN
+        self.state: State = OPEN
         self.close_received: Close | None = None
         self.close_sent: Close | None = None
         self.received_first: bool | None = None
@@ -109,7 +123,11 @@ class Connection:
         self.is_fragmenting = False
         self.deflate = deflate
         self._pong: bytes | None = None
+        self.ending = False
         self._encoder = FrameEncoder(role)
+        self.append_message: Callable[[str | Buffer], int] | None = None
+        if deflate is None:
+            self.append_message = self._encoder.append_message
         self._decoder = MessageDecoder(
             role,
             max_message_size=max_message_size,
@@ -141,13 +159,12 @@ class Connection:
             Messages and control frames, oldest first. Pings have been
             answered already, that is, the answer waits for `take`.
         """
-        if self.failure is not None:
-            return []
+        decoder = self._decoder
         try:
-            items = self._decoder.receive(data, size)
+            items = decoder.receive(data, size)
         except ProtocolError as error:
             items = self._note_failure(error)
-        if self._decoder.control_frames:
+        if decoder.control_frames:
             self._answer(items)
         return items
 
@@ -165,6 +182,15 @@ class Connection:
             self._answer(items)
         return items
 
+    def take_chunk(self) -> str | bytes | None:
+        """Take what has come of a message under way: `MessageDecoder.take_chunk`."""
+        return self._decoder.take_chunk()
+
+    @property
+    def retained(self) -> int:
+        """Bytes held of what is under way: `MessageDecoder.retained`."""
+        return self._decoder.retained
+
     @property
     def control_frames(self) -> int:
         """How many of the items of the last `receive` are no messages."""
@@ -177,20 +203,25 @@ class Connection:
             ConnectionClosed: the closing handshake has begun.
             TypeError: `message` is neither.
         """
-        opcode = 1 if isinstance(message, str) else 2
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             raise self.closed_exception()
         if self.deflate is not None:
-            self._send_compressed(opcode, message, self.deflate)
+            self._send_compressed(message, self.deflate)
         else:
-            self._encoder.append(opcode, message)
+            self._encoder.append_message(message)
 
-    def _send_compressed(self, opcode: int, message: str | Buffer, deflate: DeflateCodec) -> None:
+    def _send_compressed(self, message: str | Buffer, deflate: DeflateCodec) -> None:
         payload = message.encode() if isinstance(message, str) else message
         if memoryview(payload).nbytes < deflate.threshold:
-            self._encoder.append(opcode, payload)
-        else:
-            self._encoder.append(opcode, deflate.compress(payload), True, True)
+            self._encoder.append_message(message)
+            return
+        compressed = deflate.compress(payload)
+        try:
+            self._encoder.append(1 if isinstance(message, str) else 2, compressed, True, True)
+        except BaseException:
+            # Later messages must not refer to one that the peer never gets.
+            deflate.reset_compressor()
+            raise
 
     def send_fragment(self, fragment: str | Buffer, *, first: bool, last: bool) -> None:
         """Append one frame of a message in several frames, uncompressed (RFC 6455 section 5.4).
@@ -203,7 +234,7 @@ class Connection:
         Raises:
             ConnectionClosed: the closing handshake has begun.
         """
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             raise self.closed_exception()
         opcode = 0 if not first else 1 if isinstance(fragment, str) else 2
         self._encoder.append(opcode, fragment, last)
@@ -215,7 +246,7 @@ class Connection:
         Raises:
             ConnectionClosed: the closing handshake has begun.
         """
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             raise self.closed_exception()
         self._encoder.append_encoded(frames)
 
@@ -225,7 +256,7 @@ class Connection:
         Raises:
             ConnectionClosed: the closing handshake has begun.
         """
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             raise self.closed_exception()
         self._encoder.append(Opcode.PING, payload)
 
@@ -235,7 +266,7 @@ class Connection:
         Raises:
             ConnectionClosed: the closing handshake has begun.
         """
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             raise self.closed_exception()
         self._encoder.append(Opcode.PONG, payload)
 
@@ -249,7 +280,7 @@ class Connection:
         Raises:
             ValueError: a code that may not be sent, or a reason too long.
         """
-        if self.state is State.OPEN:
+        if self.state is OPEN:
             self._send_close(Close(close_code, close_reason))
 
     def take(self) -> bytes:
@@ -260,12 +291,7 @@ class Connection:
 
     def end(self) -> None:
         """The transport is gone."""
-        self.state = State.CLOSED
-
-    @property
-    def ending(self) -> bool:
-        """The peer has ended the conversation, by a close frame or a violation, and we have not."""
-        return self.state is State.OPEN and (self.failure is not None or self.close_received is not None)
+        self._leave_open(CLOSED)
 
     def conclude(self) -> None:
         """Answer the peer's close frame, or its violation, if there is one to be answered."""
@@ -280,16 +306,23 @@ class Connection:
             self._send_close(Close(self.close_received.close_code))
 
     @property
+    def over(self) -> bool:
+        """Nothing more can come: how the conversation ended is known."""
+        # RFC 6455 section 7.1.7: no data is processed any more once the
+        # connection was failed, "including a responding Close frame".
+        return self.state is CLOSED or (self.failure is not None and self.state is CLOSING)
+
+    @property
     def finished(self) -> bool:
         """Neither side has anything more to say: the transport is to be closed."""
         if self.failure is not None:
-            return self.state is not State.OPEN
+            return self.state is not OPEN
         return self.close_received is not None and self.close_sent is not None
 
     def closed_exception(self, explanation: str = "") -> ConnectionClosed:
         """Build the exception that tells how the conversation ended, or is ending."""
         frames = [frame for frame in (self.close_received, self.close_sent) if frame is not None]
-        complete = len(frames) == 2 or (bool(frames) and self.state is State.CLOSING)
+        complete = len(frames) == 2 or (bool(frames) and self.state is CLOSING)
         clean = (
             complete
             and self.failure is None
@@ -313,6 +346,7 @@ class Connection:
             elif kind is Close:
                 self.close_received = item  # type: ignore[assignment]
                 self.received_first = self.close_sent is None
+                self.ending = self.state is OPEN
 
     def _send_pong(self, payload: bytes) -> None:
         self._pong = None
@@ -326,8 +360,16 @@ class Connection:
             self._send_pong(self._pong)
         self._encoder.append(Opcode.CLOSE, payload)
         self.close_sent = close
-        self.state = State.CLOSING
+        self._leave_open(CLOSING)
+
+    def _leave_open(self, state: State) -> None:
+        self.state = state
+        self.ending = False
+        self.append_message = None
 
     def _note_failure(self, error: ProtocolError) -> list[Item]:
+        if self.failure is not None:
+            return []  # the decoder raises the same whenever it is called again
         self.failure = error
+        self.ending = self.state is OPEN
         return error.decoded  # type: ignore[return-value]

@@ -8,8 +8,10 @@
     │   └── MessageTooBig      a limit of ours was exceeded       close code 1009
     ├── HandshakeError         the opening handshake failed
     │   ├── InvalidRequest     a client's request; says which HTTP status answers it
-    │   └── InvalidResponse    a server's answer
-    │       └── RejectedByServer   a proper HTTP answer, but no acceptance
+    │   ├── InvalidResponse    a server's answer
+    │   │   └── RejectedByServer   a proper HTTP answer, but no acceptance
+    │   └── ProxyError         a proxy did not open the way to the server
+    ├── InvalidProxy           no proxy's URL (also a ValueError)
     ├── InvalidURI             no WebSocket URI (also a ValueError)
     └── ConnectionClosed       the conversation is over
         ├── ConnectionClosedOK     as both wanted (1000 or 1001)
@@ -34,12 +36,14 @@ __all__ = [
     "ConnectionClosedOK",
     "FastframeError",
     "HandshakeError",
+    "InvalidProxy",
     "InvalidRequest",
     "InvalidResponse",
     "InvalidURI",
     "InvalidUtf8",
     "MessageTooBig",
     "ProtocolError",
+    "ProxyError",
     "RejectedByServer",
 ]
 
@@ -113,6 +117,29 @@ class RejectedByServer(InvalidResponse):
     def __init__(self, response: Response) -> None:
         super().__init__(f"server answered with HTTP status {response.status}")
         self.response = response
+
+
+class ProxyError(HandshakeError):
+    """A proxy could not be reached, or did not open the way to the server (RFC 6455 section 4.1).
+
+    Attributes:
+        proxy: the proxy's host and port, without its credentials.
+        response: the proxy's answer without its body, if it is an HTTP proxy
+            and answered with a status other than 2xx; None otherwise.
+        is_transient: whether another attempt may succeed.
+    """
+
+    def __init__(
+        self, proxy: str, reason: str, *, response: Response | None = None, is_transient: bool = False
+    ) -> None:
+        super().__init__(f"proxy {proxy}: {reason}")
+        self.proxy = proxy
+        self.response = response
+        self.is_transient = is_transient
+
+
+class InvalidProxy(FastframeError, ValueError):
+    """A string is no URL of a proxy."""
 
 
 class InvalidURI(FastframeError, ValueError):

@@ -7,7 +7,7 @@ down servers whose expressions backtracked (CVE-2020-7662, CVE-2021-32640).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, overload
 
 from .errors import FastframeError
@@ -31,6 +31,10 @@ _FORBIDDEN_IN_VALUES = frozenset(map(chr, [*range(0x20), 0x7F])) - {"\t"}
 _WHITESPACE = " \t"
 
 
+# What `repr`, and with it a log, does not show (RFC 9110 sections 11.6.2 and 11.7.2).
+_SECRETS = frozenset({"authorization", "proxy-authorization"})
+
+
 class MultipleValues(FastframeError, LookupError):
     """A header field that is asked for as one value was given more than once."""
 
@@ -51,13 +55,26 @@ class Headers:
             white space at an end. The message names the field.
     """
 
-    __slots__ = ("_fields", "_values")
+    # One string, as the fields stand in a message: those of a request are kept
+    # as long as its connection, and tuples and strings of their own would take
+    # six times the memory.
+    __slots__ = ("_lines",)
 
     def __init__(self, fields: HeadersLike = ()) -> None:
-        self._fields: list[tuple[str, str]] = []
-        self._values: dict[str, list[str]] = {}
-        for name, value in _pairs(fields):
-            self.add(name, value)
+        self._lines = ""
+        self.extend(fields)
+
+    @classmethod
+    def of_checked_lines(cls, lines: str) -> Headers:
+        """Make headers of fields that have been checked already.
+
+        Args:
+            lines: ``name: value`` with CR LF between them, and none at the end.
+                Nothing that the constructor would refuse may be there.
+        """
+        headers = cls.__new__(cls)
+        headers._lines = lines
+        return headers
 
     def add(self, name: str, value: str) -> None:
         """Append a field, whether there are others of this name or not.
@@ -65,10 +82,18 @@ class Headers:
         Raises:
             ValueError: as for the constructor.
         """
-        _check_token(name, "header name")
-        _check_value(name, value)
-        self._fields.append((name, value))
-        self._values.setdefault(name.lower(), []).append(value)
+        self._append(_checked_line((name, value)))
+
+    def extend(self, fields: HeadersLike) -> None:
+        """Append fields.
+
+        Raises:
+            ValueError: as for the constructor; then none of them is added.
+        """
+        if isinstance(fields, Headers):
+            self._append(fields._lines)
+        else:
+            self._append("\r\n".join(map(_checked_line, _pairs(fields))))
 
     def set(self, name: str, value: str) -> None:
         """Replace all fields of this name by one, at the place of the first of them.
@@ -76,16 +101,15 @@ class Headers:
         Raises:
             ValueError: as for the constructor.
         """
-        if name not in self:
-            self.add(name, value)
+        new, key = _checked_line((name, value)), name.lower()
+        names = [other.lower() for other in self]
+        if key not in names:
+            self._append(new)
             return
-        _check_value(name, value)
-        key = name.lower()
-        self._values[key] = [value]
-        places = [place for place, (other, _) in enumerate(self._fields) if other.lower() == key]
-        self._fields[places[0]] = (name, value)
-        for place in reversed(places[1:]):
-            del self._fields[place]
+        lines, first = self._split(), names.index(key)
+        lines[first] = new
+        kept = [line for place, line in enumerate(lines) if names[place] != key or place == first]
+        self._lines = "\r\n".join(kept)
 
     @overload
     def get(self, name: str) -> str | None: ...
@@ -97,16 +121,20 @@ class Headers:
         Raises:
             MultipleValues: there are several.
         """
-        values = self._values.get(name.lower())
-        if values is None:
-            return default
-        if len(values) > 1:
-            raise MultipleValues(f"header {name} occurs {len(values)} times")
-        return values[0]
+        return only_value(name, self.get_all(name), default)
 
     def get_all(self, name: str) -> list[str]:
         """Return the values of all fields of this name, in their order."""
-        return list(self._values.get(name.lower(), ()))
+        key = name.lower()
+        return [value for other, value in self.items() if other.lower() == key]
+
+    def by_name(self) -> dict[str, list[str]]:
+        """Return the values of each name, which is in lower case: for those who look up many."""
+        found: dict[str, list[str]] = {}
+        for line in self._split():
+            name, _, value = line.partition(": ")
+            found.setdefault(name.lower(), []).append(value)
+        return found
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -115,33 +143,48 @@ class Headers:
         return value
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
+        return isinstance(name, str) and bool(self.get_all(name))
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, as often as each occurs."""
-        return (name for name, _ in self._fields)
+        return (name for name, _ in self.items())
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len(self._split())
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
 
     def items(self) -> list[tuple[str, str]]:
         """Return all pairs of name and value, in their order."""
-        return list(self._fields)
+        # No name has a colon.
+        return [(name, value) for name, _, value in [line.partition(": ") for line in self._split()]]
+
+    def serialize(self) -> bytes:
+        """Return the lines to send, each with its CR LF (values in ISO-8859-1, RFC 9110 section 5.5)."""
+        return f"{self._lines}\r\n".encode("latin-1") if self._lines else b""
 
     def raw(self) -> list[tuple[bytes, bytes]]:
-        """Return all pairs as the bytes to send (values in ISO-8859-1, RFC 9110 section 5.5)."""
-        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in self._fields]
+        """Return all pairs as the bytes to send."""
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.items()]
 
     def __eq__(self, other: object) -> bool:
         """Whether the same fields come in the same order, names in any case."""
         if not isinstance(other, Headers):
             return NotImplemented
-        return _folded(self._fields) == _folded(other._fields)
+        return _folded(self.items()) == _folded(other.items())
 
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def __repr__(self) -> str:
-        return f"Headers({self._fields!r})"
+        shown = [(name, "***" if name.lower() in _SECRETS else value) for name, value in self.items()]
+        return f"Headers({shown!r})"
+
+    def _split(self) -> list[str]:
+        return self._lines.split("\r\n") if self._lines else []
+
+    def _append(self, lines: str) -> None:
+        self._lines = f"{self._lines}\r\n{lines}" if self._lines and lines else self._lines or lines
 
 
 HeadersLike: TypeAlias = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
@@ -258,6 +301,11 @@ def _parse_token(text: str, what: str) -> str:
     return token
 
 
+def is_token(text: str) -> bool:
+    """Whether it is a token (RFC 9110 section 5.6.2)."""
+    return bool(text) and _TOKEN_CHARACTERS.issuperset(text)
+
+
 def _check_token(token: str, what: str) -> None:
     if not token or not _TOKEN_CHARACTERS.issuperset(token):
         raise ValueError(f"{what} {token!r} is not a token (RFC 9110 5.6.2)")
@@ -275,10 +323,26 @@ def _check_value(name: str, value: str) -> None:
             raise ValueError(f"value of header {name} is not in ISO-8859-1: {value!r}") from None
 
 
-def _pairs(fields: HeadersLike) -> Iterable[tuple[str, str]]:
-    if isinstance(fields, (Headers, Mapping)):
-        return fields.items()
-    return fields
+def only_value(name: str, values: Sequence[str], default: str | None = None) -> str | None:
+    """Return the one value of a header field, or `default` if there is none.
+
+    Raises:
+        MultipleValues: there are several.
+    """
+    if len(values) > 1:
+        raise MultipleValues(f"header {name} occurs {len(values)} times")
+    return values[0] if values else default
+
+
+def _checked_line(field: tuple[str, str]) -> str:
+    name, value = field
+    _check_token(name, "header name")
+    _check_value(name, value)
+    return f"{name}: {value}"
+
+
+def _pairs(fields: Mapping[str, str] | Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    return fields.items() if isinstance(fields, Mapping) else fields
 
 
 def _folded(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -108,6 +108,10 @@ class Liveness:
             return f"the peer was silent for {silence:.0f} s, and no pong came within {timeout:g} s"
         return None
 
+    @property
+    def step(self) -> float:
+        """Seconds from one look to the next."""
+        return self._interval if self._timeout is None else min(self._interval, self._timeout / 2)
+
     def _wait(self, now: float) -> None:
-        step = self._interval if self._timeout is None else min(self._interval, self._timeout / 2)
-        self.deadline = now + step
+        self.deadline = now + self.step

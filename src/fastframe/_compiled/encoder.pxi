@@ -200,10 +200,14 @@ cdef class FrameEncoder:
             message: a str as text, anything bytes-like as binary; copied (and
                 masked, in a client) into the buffer.
 
+        Returns:
+            How many bytes wait to be taken.
+
         Raises:
             TypeError: `message` is neither. Nothing was appended.
         """
         self.append_frame(0x81 if isinstance(message, str) else 0x82, message)
+        return self.output.size
 
     def append_encoded(self, data):
         """Append bytes that are frames already.

@@ -75,6 +75,7 @@ cdef class MessageDecoder:
     cdef uint8_t opcode         # 1 or 2; 0 while there is none
     cdef bint compressed
     cdef uint64_t fragments
+    cdef uint64_t taken         # bytes of it that take_chunk has handed out
     cdef unsigned utf8_state
 
     cdef _Window window          # what get_buffer has handed out
@@ -222,6 +223,34 @@ cdef class MessageDecoder:
             self.busy = False
         return items
 
+    def take_chunk(self):
+        """Take what has come of the message under way; what comes later of it is the message then.
+
+        Returns:
+            str or bytes, as the message would be, empty if nothing has come
+            since; a code point that is cut waits for its end. None if no
+            message is under way, or a compressed one, which is inflated whole.
+        """
+        cdef uint8_t cut[4]
+        cdef size_t cut_size = 0
+        if self.busy:
+            raise _mistakes.reentered()
+        self.forget_window()
+        if self.opcode == 0 or self.compressed or self.error is not None:
+            return None
+        if self.opcode == 1 and self.utf8_state != FF_UTF8_ACCEPT:
+            cut_size = unfinished_code_point(self.landing.data, self.landing.size)
+            memcpy(cut, self.landing.data + self.landing.size - cut_size, cut_size)
+            self.landing.size -= cut_size
+        self.taken += self.landing.size
+        chunk = self.landed_object()
+        self.landing.is_str = self.opcode == 1 and not (self.text_as_bytes or cut_size)
+        if cut_size:
+            self.reserve(cut_size)
+            memcpy(self.landing.data, cut, cut_size)
+            self.landing.size = cut_size
+        return chunk
+
     cdef inline int enter(self) except -1:
         if self.busy:
             raise _mistakes.reentered()
@@ -346,11 +375,14 @@ cdef class MessageDecoder:
                 raise _violations.expected_continuation(opcode)
             self.compressed = rsv1
             self.fragments = 0
+            self.taken = 0
             self.utf8_state = FF_UTF8_ACCEPT
         if self.fragments >= self.max_fragments:
             raise _violations.too_many_fragments(self.max_fragments)
-        if self.missing > self.wire_limit() - self.landing.size:
-            raise _violations.message_too_big(int(self.landing.size) + self.missing, self.max_message_size)
+        if self.missing > self.wire_limit() - self.taken - self.landing.size:
+            raise _violations.message_too_big(
+                int(self.taken) + self.landing.size + self.missing, self.max_message_size
+            )
         self.fragments += 1
         if opcode != 0:
             self.opcode = opcode
@@ -378,7 +410,7 @@ cdef class MessageDecoder:
             data = self.landing.data + self.landing.size
             index = ff_utf8_feed(kernels.utf8_valid, &self.utf8_state, data, size)
             if index < size:
-                raise _violations.text_not_utf8(data[index], self.landing.size + index)
+                raise _violations.text_not_utf8(data[index], self.taken + self.landing.size + index)
         self.landing.size += size
         self.missing -= size
         self.header.masking_key = ff_key_at(self.header.masking_key, size)
@@ -404,14 +436,15 @@ cdef class MessageDecoder:
         cdef uint8_t opcode = self.header.first & 0x0F
         payload = PyBytes_FromStringAndSize(<const char *>self.control, self.control_size)
         self.control_size = 0
-        self.control_frames += 1
         if opcode == 9:
-            return Ping(payload)
-        if opcode == 10:
-            return Pong(payload)
-        self.close = Close.parse(payload)
-        self.drop()
-        return self.close
+            event = Ping(payload)
+        elif opcode == 10:
+            event = Pong(payload)
+        else:
+            event = self.close = Close.parse(payload)
+            self.drop()
+        self.control_frames += 1
+        return event
 
     cdef int drop(self) except -1:
         """Nothing more will come of the message under way."""
@@ -421,10 +454,14 @@ cdef class MessageDecoder:
 
     cdef object message(self):
         if self.utf8_state != FF_UTF8_ACCEPT:
-            raise _violations.text_truncated(self.landing.size)
+            raise _violations.text_truncated(self.taken + self.landing.size)
+        return self.landed_object()
+
+    cdef object landed_object(self):
+        if self.landing.size == 0:
+            landing_clear(&self.landing)
+            return b"" if self.opcode == 2 or self.text_as_bytes else ""
         if self.opcode == 2 or self.text_as_bytes or self.landing.is_str:
-            if self.landing.obj == NULL:
-                return "" if self.landing.is_str else b""
             return landing_take(&self.landing)
         text = str_of_valid_utf8(self.landing.data, self.landing.size)
         landing_clear(&self.landing)

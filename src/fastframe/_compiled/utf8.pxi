@@ -137,6 +137,14 @@ cdef object str_of_valid_utf8(const uint8_t *data, size_t size):
     return text
 
 
+cdef inline size_t unfinished_code_point(const uint8_t *data, size_t size) noexcept:
+    """Bytes of the code point that is cut at the end of `data`: from its lead byte on (RFC 3629 section 3)."""
+    cdef size_t start = size - 1
+    while data[start] < 0xC0:
+        start -= 1
+    return size - start
+
+
 cdef object text_error(const uint8_t *data, size_t size, size_t before):
     """Why `data`, which starts a code point, is no text: None if it only lacks an end.
 

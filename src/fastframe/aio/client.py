@@ -6,32 +6,39 @@ import asyncio
 import random
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin
 
 from ..connection import Connection
-from ..errors import HandshakeError, InvalidResponse, InvalidURI, RejectedByServer
+from ..errors import HandshakeError, InvalidResponse, InvalidURI, ProxyError, RejectedByServer
 from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Role
-from ..handshake import PRODUCT, ClientHandshake
-from ..http_headers import Headers, HeadersLike, MultipleValues
+from ..handshake import PRODUCT, ClientHandshake, Request
+from ..http_headers import Headers, HeadersLike, MultipleValues, parse_extensions
 from ..uri import parse_uri
-from .protocol import DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SocketProtocol, logger
-from .server import deflate_of
+from .awaitable import AwaitableContext
+from .frame_log import LOGGERS
+from .options import check_limits, deflate_of
+from .protocol import SocketProtocol
+from .proxy import ProxyChoice
+from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
 from .stream import WebSocketStream
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
-    from types import TracebackType
 
     from ..deflate import PerMessageDeflate
+    from ..proxies import Proxy
+    from ..uri import WebSocketURI
 
 __all__ = ["connect"]
 
+logger = LOGGERS[Role.CLIENT]
+
 MAX_REDIRECTS = 10
 _REDIRECTIONS = (301, 302, 303, 307, 308)
+_CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
 # Seconds: the first wait before connecting again, the factor to the next, the longest.
 _BACK_OFF = (1.0, 1.6, 60.0)
 
@@ -47,6 +54,7 @@ class ClientOptions:
     handshake: dict[str, Any]
     messages: dict[str, Any]
     sockets: dict[str, Any]
+    proxy: ProxyChoice
     settings: Settings
     open_timeout: float | None
 
@@ -54,7 +62,7 @@ class ClientOptions:
 class _Attempt:
     """One attempt to open a connection: the owner of the protocol, and its opening handshake."""
 
-    def __init__(self, uri: str, options: ClientOptions, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, uri: WebSocketURI, options: ClientOptions, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.settings = options.settings
         self._options = options
@@ -62,10 +70,14 @@ class _Attempt:
         self._protocol: SocketProtocol | None = None
         self._outcome: asyncio.Future[None] = loop.create_future()
 
-    async def run(self, form: type[SocketProtocol], address: dict[str, Any]) -> SocketProtocol:
+    async def run(
+        self, form: type[SocketProtocol], address: dict[str, Any], proxy: Proxy | None
+    ) -> SocketProtocol:
         """Connect and wait for the handshake's end."""
         path = address.pop("path", None)
-        if path is None:
+        if proxy is not None:
+            protocol = await self._options.proxy.connect(proxy, lambda: form(self), **address)
+        elif path is None:
             _, protocol = await self.loop.create_connection(lambda: form(self), **address)
         else:
             _, protocol = await self.loop.create_unix_connection(lambda: form(self), path, **address)
@@ -79,8 +91,20 @@ class _Attempt:
     def connected(self, protocol: SocketProtocol) -> _Attempt:
         """See `Owner`."""
         self._protocol = protocol
+        protocol.request = self._request()
         protocol.transport.write(self._handshake.request())
         return self
+
+    def _request(self) -> Request:
+        """The request as an application sees it."""
+        headers = self._handshake.headers
+        return Request(
+            self._handshake.uri.resource_name,
+            headers,
+            is_upgrade=True,
+            subprotocols=tuple(self._options.handshake["subprotocols"] or ()),
+            extensions=tuple(parse_extensions(headers.get("Sec-WebSocket-Extensions", ""))),
+        )
 
     def opened(self, protocol: SocketProtocol) -> None:
         """See `Owner`."""
@@ -133,32 +157,26 @@ class _Attempt:
         handshake = self._handshake
         protocol.response, protocol.subprotocol = response, handshake.subprotocol
         connection = Connection(Role.CLIENT, deflate=handshake.deflate, **self._options.messages)
-        protocol._begin(connection, handshake.trailing)
+        protocol.begin(connection, handshake.trailing)
 
 
-class _Connecting:
+async def _close(connection: WebSocketStream | WebSocket) -> None:
+    if isinstance(connection, WebSocketStream):
+        await connection.close()
+    else:
+        connection.close()
+
+
+class _Connecting(AwaitableContext[Any]):
     """Connects when it is awaited, entered as a context manager, or iterated over."""
 
     def __init__(self, uri: str, form: type[SocketProtocol], options: ClientOptions) -> None:
+        super().__init__(self._connect, _close)
         self._uri = uri
         self._form = form
         self._options = options
-        self._open: SocketProtocol | None = None
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._connect().__await__()
-
-    async def __aenter__(self) -> Any:
-        self._open = await self._connect()
-        return self._open
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(self._open, WebSocketStream):
-            await self._open.close()
-        elif isinstance(self._open, WebSocket):
-            self._open.close()
+        self._proxy: Proxy | None = None
+        """That of the latest attempt."""
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """Connect again and again: each time the body of the loop is done, or the attempt failed.
@@ -176,7 +194,7 @@ class _Connecting:
             except (OSError, TimeoutError, HandshakeError) as error:
                 if not _is_transient(error):
                     raise
-                logger.info("connecting to %s failed, again in %.1f s: %s", self._uri, wait, error)
+                logger.info("connecting to %s failed, again in %.1f s: %s", self._way(), wait, error)
             # The jitter keeps many clients from coming back at the same moment.
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(wait * factor, longest)
@@ -195,7 +213,7 @@ class _Connecting:
             attempt.cancel()
             await asyncio.wait([attempt])
         if attempt.cancelled():
-            raise TimeoutError(f"no connection to {self._uri} within {self._options.open_timeout} s")
+            raise TimeoutError(f"no connection to {self._way()} within {self._options.open_timeout} s")
         return attempt.result()
 
     async def _follow(self) -> SocketProtocol:
@@ -203,9 +221,11 @@ class _Connecting:
         uri = self._uri
         options = self._options
         for _ in range(MAX_REDIRECTS + 1):
-            attempt = _Attempt(uri, options, asyncio.get_running_loop())
+            target = parse_uri(uri)
+            attempt = _Attempt(target, options, asyncio.get_running_loop())
+            self._proxy = _proxy(target, options)
             try:
-                return await attempt.run(self._form, _address(uri, options))
+                return await attempt.run(self._form, _address(target, options), self._proxy)
             except RejectedByServer as error:
                 if error.response.status not in _REDIRECTIONS or "Location" not in error.response.headers:
                     raise
@@ -216,25 +236,41 @@ class _Connecting:
                     raise InvalidResponse(f"redirection to nowhere: {bad}") from None
         raise InvalidResponse(f"more than {MAX_REDIRECTS} redirections")
 
+    def _way(self) -> str:
+        """Where it leads to, for logs and errors: without credentials."""
+        uri = parse_uri(self._uri)
+        shown = f"{'wss' if uri.secure else 'ws'}://{uri.host_header}{uri.resource_name}"
+        return shown if self._proxy is None else f"{shown} through proxy {self._proxy.address}"
 
-def _address(uri: str, options: ClientOptions) -> dict[str, Any]:
+
+def _address(uri: WebSocketURI, options: ClientOptions) -> dict[str, Any]:
     """Where to connect to, as arguments of `loop.create_connection`."""
-    parsed = parse_uri(uri)
     address = {name: value for name, value in options.sockets.items() if value is not None}
     if "sock" not in address and "path" not in address:
-        address.setdefault("host", parsed.host)
-        address.setdefault("port", parsed.port)
-    if parsed.secure:
+        address.setdefault("host", uri.host)
+        address.setdefault("port", uri.port)
+    if uri.secure:
         address.setdefault("ssl", ssl_module.create_default_context())
-        address.setdefault("server_hostname", parsed.host)
-    elif "ssl" in address:
-        raise ValueError("ssl is for wss:// URIs")
+        address.setdefault("server_hostname", uri.host)
+    elif "ssl" in address or "server_hostname" in address:
+        raise ValueError("ssl and server_hostname are for wss:// URIs")
     return address
+
+
+def _proxy(uri: WebSocketURI, options: ClientOptions) -> Proxy | None:
+    """The proxy on the way to where `_address` says."""
+    sockets = options.sockets
+    if sockets.get("sock") is not None or sockets.get("path") is not None:
+        return None
+    changes = {name: sockets[name] for name in ("host", "port") if sockets.get(name) is not None}
+    return options.proxy.of(replace(uri, **changes) if changes else uri)
 
 
 def _is_transient(error: Exception) -> bool:
     if isinstance(error, RejectedByServer):
         return error.response.status in (500, 502, 503, 504)
+    if isinstance(error, ProxyError):
+        return error.is_transient
     if isinstance(error, _CutShort):
         return True
     # A certificate that does not fit is not going to fit later.
@@ -259,12 +295,10 @@ def _redirected(uri: str, location: str, options: ClientOptions) -> tuple[str, C
         raise InvalidResponse(f"redirection to {after.host}, but the socket was given")
     # Credentials are for the server that they were meant for.
     kept = Headers(options.handshake["extra_headers"])
-    fields = [
-        (name, value) for name, value in kept.items() if name.lower() not in ("authorization", "cookie")
-    ]
+    fields = [(name, value) for name, value in kept.items() if name.lower() not in _CREDENTIALS]
     handshake = options.handshake | {"extra_headers": fields}
     sockets = {"ssl": options.sockets["ssl"] if after.secure else None}
-    return target, ClientOptions(handshake, options.messages, sockets, options.settings, options.open_timeout)
+    return target, replace(options, handshake=handshake, sockets=sockets)
 
 
 def connect(
@@ -277,6 +311,8 @@ def connect(
     sock: socket.socket | None = None,
     ssl: ssl_module.SSLContext | None = None,
     server_hostname: str | None = None,
+    proxy: str | Literal[True] | None = True,
+    proxy_ssl: ssl_module.SSLContext | None = None,
     origin: str | None = None,
     subprotocols: Sequence[str] | None = None,
     compression: str | PerMessageDeflate | None = "deflate",
@@ -290,6 +326,8 @@ def connect(
     max_fragments: int | None = DEFAULT_MAX_FRAGMENTS,
     max_queue: int = DEFAULT_MAX_QUEUE,
     write_limit: int = DEFAULT_WRITE_LIMIT,
+    slow_consumer: SlowConsumer = "wait",
+    max_backlog: int = DEFAULT_MAX_BACKLOG,
     text_as_bytes: bool = False,
 ) -> _Connecting:
     """Connect to a WebSocket server.
@@ -307,6 +345,12 @@ def connect(
         path: of a Unix socket.
         sock: a connected socket.
         ssl, server_hostname: as `loop.create_connection`.
+        proxy: True for what the environment or the system's settings say, a
+            URL, or None for no proxy; neither `path` nor `sock` goes through
+            one. The URL begins with http, https, socks5h, socks5, socks4a or
+            socks4 and may have user and password. SOCKS needs the extra ``proxy``.
+        proxy_ssl: for the connection to an https proxy, instead of the
+            system's certificates.
         origin, subprotocols, extra_headers, user_agent_header: as `ClientHandshake`.
         compression: "deflate" to offer permessage-deflate, a
             `PerMessageDeflate` with wishes of its own, or None.
@@ -314,14 +358,27 @@ def connect(
         ping_interval, ping_timeout, close_timeout: seconds, see `Settings`.
         max_size: bytes in a received message at most; None: no limit.
         max_fragments: frames in a received message at most; None: no limit.
-        max_queue, write_limit: bytes, see `Settings`.
+        max_queue, write_limit, max_backlog: bytes, see `Settings`.
+        slow_consumer: what becomes of messages for a peer that does not keep up, see `Settings`.
         text_as_bytes: receive text messages as (validated) bytes.
 
     Raises:
-        InvalidURI: at once.
+        InvalidProxy, InvalidURI: at once; a proxy of the environment when it is awaited.
+        ImportError: a SOCKS proxy without the extra ``proxy``, likewise.
+        ProxyError: when it is awaited, whatever went wrong with a proxy.
+        TypeError, ValueError: an option has an impossible value; at once.
         HandshakeError, OSError, TimeoutError: when it is awaited.
     """
     parse_uri(uri)
+    check_limits(
+        max_size=max_size,
+        max_fragments=max_fragments,
+        max_queue=max_queue,
+        write_limit=write_limit,
+        max_backlog=max_backlog,
+    )
+    if isinstance(proxy, str) and (path is not None or sock is not None):
+        raise ValueError("a proxy is no way to a Unix socket or a socket that is connected already")
     options = ClientOptions(
         handshake={
             "origin": origin,
@@ -343,7 +400,16 @@ def connect(
             "ssl": ssl,
             "server_hostname": server_hostname,
         },
-        settings=Settings(ping_interval, ping_timeout, close_timeout, max_queue, write_limit),
+        proxy=ProxyChoice(proxy, proxy_ssl, user_agent_header),
+        settings=Settings(
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_queue=max_queue,
+            write_limit=write_limit,
+            slow_consumer=slow_consumer,
+            max_backlog=max_backlog,
+        ),
         open_timeout=open_timeout,
     )
     return _Connecting(uri, websocket_class or WebSocketStream, options)

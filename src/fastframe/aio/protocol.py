@@ -9,24 +9,40 @@ a large frame is read straight into the message that it becomes.
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..connection import State
+from ..connection import CLOSED, OPEN
 from ..errors import ConnectionClosed
 from ..frames import Close, CloseCode, Ping, Pong, Role
 from ..liveness import Liveness
+from .backlog import Backlog, append_message
+from .facts import SocketFacts
+from .frame_log import logged
+from .keepalive import Keepalive
+from .settings import (
+    DEFAULT_MAX_QUEUE,
+    DEFAULT_WRITE_LIMIT,
+    Opening,
+    Owner,
+    Settings,
+    SlowConsumer,
+    check_slow_consumer,
+)
 
 if TYPE_CHECKING:
     from .._codec_c import Item
     from ..connection import Connection
-    from ..handshake import Request, Response
+    from .backlog import Message
 
-__all__ = ["Opening", "Owner", "Settings", "SocketProtocol"]
-
-logger = logging.getLogger("fastframe")
+__all__ = [
+    "DEFAULT_MAX_QUEUE",
+    "DEFAULT_WRITE_LIMIT",
+    "Opening",
+    "Owner",
+    "Settings",
+    "SocketProtocol",
+]
 
 READ_SIZE = 65536
 """Bytes asked of the socket at once; a frame that lacks more is read in place."""
@@ -53,106 +69,47 @@ def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
     return buffer
 
 
-DEFAULT_MAX_QUEUE = 256 * 1024
-DEFAULT_WRITE_LIMIT = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the connections of one server, or of one client, have in common."""
-
-    ping_interval: float | None = 20
-    """Seconds between pings; None for none."""
-    ping_timeout: float | None = 20
-    """Seconds in which a pinged peer has to be heard of; None to wait for ever."""
-    close_timeout: float = 10
-    """Seconds that the closing handshake may take."""
-    max_queue: int = DEFAULT_MAX_QUEUE
-    """Bytes received and not yet taken by the application, from which on reading pauses."""
-    write_limit: int = DEFAULT_WRITE_LIMIT
-    """Bytes not yet taken by the network, from which on `send` waits."""
-
-
-class Opening(Protocol):
-    """The opening handshake under way on a connection."""
-
-    def received(self, data: bytes) -> None:
-        """Take in bytes of the handshake."""
-
-    def ended(self) -> None:
-        """The peer sends no more."""
-
-    def lost(self, error: Exception | None) -> None:
-        """The transport is gone."""
-
-
-class Owner(Protocol):
-    """The server, or the client's attempt to connect, that a connection belongs to."""
-
-    loop: asyncio.AbstractEventLoop
-    settings: Settings
-
-    def connected(self, protocol: SocketProtocol) -> Opening:
-        """There is a transport: begin the opening handshake."""
-
-    def opened(self, protocol: SocketProtocol) -> None:
-        """The opening handshake is done."""
-
-    def gone(self, protocol: SocketProtocol) -> None:
-        """The transport is closed."""
-
-
-class SocketProtocol(asyncio.BufferedProtocol):
+class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
     """A connection's way from the socket to its `Connection` and back."""
 
     __slots__ = (
-        "__weakref__",
         "_buffer",
         "_close_timer",
-        "_connection",
         "_corked",
         "_explanation",
         "_flush_scheduled",
         "_in_place",
         "_keepalive",
-        "_liveness",
         "_loop",
         "_opening",
         "_owner",
+        "_policy",
         "_pongs",
         "_reading_paused",
         "_settings",
-        "_transport",
+        "_was_full",
         "_writing_paused",
-        "request",
-        "response",
-        "subprotocol",
     )
 
     def __init__(self, owner: Owner) -> None:
+        super().__init__()
         self._owner = owner
         self._loop = owner.loop
         self._settings = owner.settings
         self._buffer = _read_buffer(owner.loop)
-        self._transport: Any = None
-        self._connection: Connection | None = None
         self._opening: Opening | None = None
         self._in_place = False
+        self._was_full = False
         self._corked = False
         self._flush_scheduled = False
         self._reading_paused = False
         self._writing_paused = False
-        self._liveness: Liveness | None = None
-        self._keepalive: asyncio.TimerHandle | None = None
+        self._keepalive: Keepalive | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._pongs: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
         self._explanation = ""
-        self.request: Request | None = None
-        """The opening handshake's request."""
-        self.response: Response | None = None
-        """The opening handshake's response."""
-        self.subprotocol: str | None = None
-        """The subprotocol agreed on, or None."""
+        policy = owner.settings.slow_consumer
+        self._policy: SlowConsumer | None = None if policy == "wait" else policy
 
     # What a form of socket adds.
 
@@ -162,6 +119,9 @@ class SocketProtocol(asyncio.BufferedProtocol):
     def _deliver(self, messages: list[Any], size: int) -> None:
         """Messages have come, in a read of `size` bytes."""
         raise NotImplementedError
+
+    def _progressed(self, connection: Connection) -> None:
+        """A read has completed no message."""
 
     def _closed(self, error: ConnectionClosed) -> None:
         """The conversation is over and the transport gone."""
@@ -178,13 +138,16 @@ class SocketProtocol(asyncio.BufferedProtocol):
         self._opening = self._owner.connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        connection = self._connection
-        view = None if connection is None else connection.get_buffer(READ_SIZE)
-        self._in_place = view is not None
-        return self._buffer if view is None else view
+        # Only what has filled the buffer is likely to go on.
+        if self._was_full and self.connection is not None:
+            view = self.connection.get_buffer(READ_SIZE)
+            if view is not None:
+                self._in_place = True
+                return view
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             if self._opening is not None:
                 self._opening.received(bytes(self._buffer[:nbytes]))
@@ -196,6 +159,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
             items = connection.received(nbytes)
         else:
             items = connection.receive(self._buffer, nbytes)
+            self._was_full = nbytes == READ_SIZE
         self._handle(connection, items, nbytes)
 
     def eof_received(self) -> None:
@@ -207,15 +171,20 @@ class SocketProtocol(asyncio.BufferedProtocol):
             self._close_timer = self._loop.call_later(self._settings.close_timeout, self._give_up_closing)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._keepalive, self._close_timer):
-            if timer is not None:
-                timer.cancel()
-        self._keepalive = self._close_timer = None
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+        if self._keepalive is not None:
+            self._keepalive.discard(self)
+            self._keepalive = None
+        self._reading_paused = False
+        # Python 3.10's TLS transport complains in its __del__ if nobody has.
+        self._transport.close()
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.lost(exc)
-        if self._connection is not None:
-            self._end(self._connection, exc)
+        if self.connection is not None:
+            self._end(self.connection, exc)
         self._owner.gone(self)
 
     def _end(self, connection: Connection, exc: Exception | None) -> None:
@@ -229,30 +198,34 @@ class SocketProtocol(asyncio.BufferedProtocol):
                     waiter.set_exception(error)
                     waiter.exception()  # nobody has to look
             self._pongs = None
+        self._backlog = None
         self._closed(error)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
-        if self._connection is not None:
-            self._connection.congested = True
+        if self.connection is not None:
+            self.connection.congested = True
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._connection is not None:
-            self._connection.congested = False
+        if self.connection is not None:
+            self.connection.congested = False
         self._flush()
-        self._writable()
+        self._drain_backlog()
+        if not self._writing_paused:
+            self._writable()
 
     # From the handshake on.
 
-    def _begin(self, connection: Connection, trailing: bytes) -> None:
+    def begin(self, connection: Connection, trailing: bytes) -> None:
         """Start the conversation; `trailing` came right behind the handshake."""
         self._opening = None
-        self._connection = connection
+        self.connection = connection = logged(connection, self)
         settings = self._settings
         if settings.ping_interval is not None:
             self._liveness = Liveness(settings.ping_interval, settings.ping_timeout, self._loop.time())
-            self._keepalive = self._loop.call_at(self._liveness.deadline, self._check_liveness)
+            self._keepalive = Keepalive.of(self._loop, self._liveness.step)
+            self._keepalive.add(self)
         self._opened()
         if trailing:
             self._handle(connection, connection.receive(trailing), len(trailing))
@@ -264,6 +237,8 @@ class SocketProtocol(asyncio.BufferedProtocol):
                 items = self._without_control_frames(items)
             if items:
                 self._deliver(items, size)
+            else:
+                self._progressed(connection)
             if connection.ending:
                 self._answered()
         finally:
@@ -272,8 +247,14 @@ class SocketProtocol(asyncio.BufferedProtocol):
 
     def _answered(self) -> None:
         """The application had its chance to answer what came before the peer's end."""
-        if self._connection is not None:
-            self._connection.conclude()
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Answer the peer's end, behind all that was sent."""
+        connection = self.connection
+        if connection is not None and connection.ending:
+            self._push_backlog(connection)
+            connection.conclude()
 
     def _without_control_frames(self, items: list[Item]) -> list[Item]:
         messages: list[Item] = []
@@ -300,23 +281,24 @@ class SocketProtocol(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         """Write what is waiting, unless the network is not keeping up."""
-        connection, transport = self._connection, self._transport
-        if connection is None or connection.state is State.CLOSED:
+        connection, transport = self.connection, self._transport
+        if connection is None or connection.state is CLOSED:
             return
         if not self._writing_paused:
             data = connection.take()
             if data:
                 transport.write(data)
-        if connection.state is not State.OPEN:
+        if connection.state is not OPEN:
             self._close_when_finished(connection)
 
-    def _flush_soon(self) -> None:
+    def flush_soon(self) -> None:
         """Write what is waiting once all that is ready to run has run."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush_scheduled_now)
+            self._loop.call_soon(self.flush_now)
 
-    def _flush_scheduled_now(self) -> None:
+    def flush_now(self) -> None:
+        """Write what is waiting, if the transport still takes it."""
         self._flush_scheduled = False
         if not self._transport.is_closing():
             self._flush()
@@ -326,8 +308,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
             self._close_timer = self._loop.call_later(self._settings.close_timeout, self._give_up_closing)
         # What comes now is read all the same: closing a socket with bytes
         # unread resets the connection, and the reset can overtake our close frame.
-        if self._reading_paused:
-            self._resume_reading()
+        self.resume_reading()
         # RFC 6455 section 7.1.1: the server closes the transport, the client waits for it.
         ours_to_close = connection.role is Role.SERVER or connection.failure is not None
         if not connection.finished or not ours_to_close or self._writing_paused:
@@ -339,16 +320,19 @@ class SocketProtocol(asyncio.BufferedProtocol):
 
     def _give_up_closing(self) -> None:
         self._close_timer = None
-        connection = self._connection
+        connection = self.connection
         if connection is not None and not connection.finished:
             self._explanation = f"the peer did not close within {self._settings.close_timeout:g} s"
         self._transport.abort()
 
-    def _check_liveness(self) -> None:
-        liveness, connection = self._liveness, self._connection
-        if liveness is None or connection is None or connection.state is not State.OPEN:
+    def check_liveness(self) -> None:
+        """It is time to look whether the peer is still there."""
+        liveness, connection, keepalive = self._liveness, self.connection, self._keepalive
+        if liveness is None or keepalive is None or connection is None or connection.state is not OPEN:
             return
         unsent = self._transport.get_write_buffer_size() + len(connection)
+        if self._reading_paused and not unsent:
+            liveness.heard = True  # nothing can be heard of a peer that nobody listens to
         verdict = liveness.check(self._loop.time(), unsent)
         if isinstance(verdict, str):
             self._fail(CloseCode.INTERNAL_ERROR, verdict)
@@ -356,87 +340,140 @@ class SocketProtocol(asyncio.BufferedProtocol):
         if verdict is not None:
             connection.ping(verdict)
             self._flush()
-        self._keepalive = self._loop.call_at(liveness.deadline, self._check_liveness)
+        keepalive.add(self)
 
     def _fail(self, close_code: int, explanation: str) -> None:
         """End a conversation that the peer does not take part in any more."""
         self._explanation = explanation
-        if self._connection is not None:
-            self._connection.close(close_code, "keepalive ping timeout")
+        if self.connection is not None:
+            self.connection.close(close_code, "keepalive ping timeout")
             self._flush()
         self._transport.abort()
 
-    def _pause_reading(self) -> None:
+    def pause_reading(self) -> None:
+        """Read no more for now; the peer is held back once the buffers on the way are full."""
         if not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _resume_reading(self) -> None:
+    def resume_reading(self) -> None:
+        """Read on."""
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
 
     def shut_down(self, close_code: int, close_reason: str) -> None:
         """Begin the closing handshake, or drop a connection that is not open yet."""
-        if self._connection is None:
+        if self.connection is None:
             self._transport.abort()
         else:
-            self._connection.close(close_code, close_reason)
+            self._begin_closing(self.connection, close_code, close_reason)
             self._flush()
 
-    # What both forms show.
+    def _begin_closing(self, connection: Connection, close_code: int, close_reason: str = "") -> None:
+        """Begin the closing handshake, behind all that was sent."""
+        self._push_backlog(connection)
+        connection.close(close_code, close_reason)
+
+    # Slow consumers.
 
     @property
-    def ready_state(self) -> State:
-        """A `State`; compares with the browser's numbers."""
-        return State.CONNECTING if self._connection is None else self._connection.state
+    def slow_consumer(self) -> SlowConsumer:
+        """What becomes of messages while the peer does not keep up, see `Settings`; it may be changed."""
+        return self._policy or "wait"
 
-    @property
-    def buffered_amount(self) -> int:
-        """Bytes sent by the application that have not left for the network."""
-        if self._connection is None or self._transport is None:
-            return 0
-        return int(self._transport.get_write_buffer_size()) + len(self._connection)
+    @slow_consumer.setter
+    def slow_consumer(self, policy: SlowConsumer) -> None:
+        check_slow_consumer(policy)
+        self._policy = None if policy == "wait" else policy
+        self._drain_backlog()
 
-    @property
-    def close_code(self) -> int | None:
-        """How it ended: the peer's code, 1005 for none, 1006 without a close frame; None while open."""
-        connection = self._connection
-        if connection is None or connection.state is not State.CLOSED:
-            return None
-        if connection.close_received is None:
-            return CloseCode.ABNORMAL_CLOSURE
-        code = connection.close_received.close_code
-        return CloseCode.NO_STATUS_RECEIVED if code is None else code
+    def offer(self, message: Message) -> bool:
+        """Send a message without waiting, as `slow_consumer` says; it leaves with what else is sent now.
 
-    @property
-    def close_reason(self) -> str | None:
-        """The peer's reason; None while open."""
-        connection = self._connection
-        if connection is None or connection.state is not State.CLOSED:
-            return None
-        return "" if connection.close_received is None else connection.close_received.close_reason
+        Under "wait" it joins what waits already, however much that is: see
+        `buffered_amount`.
 
-    @property
-    def latency(self) -> float:
-        """Seconds of the last round trip of a keepalive ping; 0 before the first."""
-        return 0.0 if self._liveness is None else self._liveness.latency
+        Args:
+            message: a str as text, anything bytes-like as binary, or what `prepare` returned.
 
-    @property
-    def local_address(self) -> Any:
-        """As `socket.getsockname`."""
-        return self._transport.get_extra_info("sockname")
+        Returns:
+            False if it was not taken: the connection is not open, or closes
+            for this very message; or, under "wait", a fragmented message is
+            not finished.
 
-    @property
-    def remote_address(self) -> Any:
-        """As `socket.getpeername`."""
-        return self._transport.get_extra_info("peername")
+        Raises:
+            TypeError: `message` is none of these.
+        """
+        connection = self.connection
+        if connection is None or connection.state is not OPEN:
+            return False
+        if self._policy is not None and self._is_behind(connection):
+            return self._put_aside(connection, message)
+        if connection.is_fragmenting:
+            return False
+        append_message(connection, message)
+        self.flush_soon()
+        return True
 
-    @property
-    def transport(self) -> asyncio.Transport:
-        """The transport below, for `get_extra_info`; reading from or writing to it breaks the connection."""
-        return self._transport  # type: ignore[no-any-return]
+    def _puts_aside(self, connection: Connection, message: Message) -> bool:
+        """Put a message aside if the policy wants it, and it cannot be sent now.
 
-    def __repr__(self) -> str:
-        peer = None if self._transport is None else self.remote_address
-        return f"<{type(self).__name__} {self.ready_state.name} {peer}>"
+        Raises:
+            ConnectionClosed: the connection is closed for it.
+        """
+        if connection.state is not OPEN or not self._is_behind(connection):
+            return False
+        if not self._put_aside(connection, message):
+            raise connection.closed_exception()
+        return True
+
+    def _is_behind(self, connection: Connection) -> bool:
+        """Whether a message would have to wait: for the network, or for the fragments of another."""
+        if len(connection) >= CORK_SIZE and not self._writing_paused:
+            self._flush()
+        return self._writing_paused or connection.is_fragmenting
+
+    def _put_aside(self, connection: Connection, message: Message) -> bool:
+        policy = self.slow_consumer
+        backlog = self._backlog or Backlog(self._settings.max_backlog)
+        dropped = backlog.add(message, policy)
+        if dropped is None:
+            self.dropped_messages += len(backlog) + 1
+            self._backlog = None
+            # 1008 is for "a message that violates its policy" (RFC 6455 section
+            # 7.4.1), and here none was received; 1013 is IANA's for an overload that passes.
+            connection.close(CloseCode.TRY_AGAIN_LATER, "too slow a consumer")
+            self._flush()
+            return False
+        self.dropped_messages += dropped
+        self._backlog = backlog
+        return True
+
+    def _drain_backlog(self) -> None:
+        """Send what was put aside, for as long as the network takes it."""
+        connection = self.connection
+        if self._backlog is None or connection is None or connection.state is not OPEN:
+            return
+        if connection.is_fragmenting:
+            return  # RFC 6455 section 5.4: no other message between the fragments of one
+        if self._policy is None:
+            self._push_backlog(connection)
+        while self._backlog is not None and not self._writing_paused:
+            while self._backlog and len(connection) < CORK_SIZE:
+                append_message(connection, self._backlog.pop())
+            if not self._backlog:
+                self._backlog = None
+            self._flush()
+
+    def _push_backlog(self, connection: Connection) -> None:
+        """Nothing more will be put aside: all that was goes the usual way."""
+        backlog, self._backlog = self._backlog, None
+        if backlog is None or connection.state is not OPEN:
+            return
+        if connection.is_fragmenting:
+            # Not between the fragments, and those will not be finished.
+            self.dropped_messages += len(backlog)
+            return
+        while backlog:
+            append_message(connection, backlog.pop())

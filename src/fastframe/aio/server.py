@@ -6,15 +6,21 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from .._handshake_common import HANDSHAKE_HEADERS, refuse_headers
 from ..connection import Connection
-from ..deflate import PerMessageDeflate
-from ..errors import ConnectionClosed, InvalidRequest
+from ..errors import InvalidRequest
 from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, CloseCode, Role
 from ..handshake import PRODUCT, Request, Response, ServerHandshake
-from ..http_headers import HeadersLike
-from .protocol import DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SocketProtocol, logger
+from ..http_headers import Headers, HeadersLike
+from .awaitable import AwaitableContext
+from .deadlines import Deadlines
+from .frame_log import LOGGERS
+from .handlers import Handlers
+from .options import check_limits, deflate_of
+from .protocol import SocketProtocol
+from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
 from .stream import WebSocketStream
 from .websocket import WebSocket
 
@@ -22,34 +28,28 @@ if TYPE_CHECKING:
     import re
     import socket
     import ssl as ssl_module
-    from collections.abc import Generator
-    from types import TracebackType
 
-__all__ = ["Server", "deflate_of", "serve"]
+    from ..deflate import PerMessageDeflate
+
+__all__ = ["Server", "serve"]
+
+logger = LOGGERS[Role.SERVER]
 
 Handler = Callable[[WebSocketStream], Awaitable[None]] | type[WebSocket]
 ProcessRequest = Callable[[Any, Request], Awaitable[Response | None] | Response | None]
-
-
-def deflate_of(compression: str | PerMessageDeflate | None) -> PerMessageDeflate | None:
-    """What the option `compression` means."""
-    if compression is None or isinstance(compression, PerMessageDeflate):
-        return compression
-    if compression == "deflate":
-        return PerMessageDeflate()
-    raise ValueError(f"compression must be 'deflate', a PerMessageDeflate or None, got {compression!r}")
 
 
 @dataclass(slots=True)
 class ServerOptions:
     """What `serve` was told of the handshake and of the messages."""
 
-    handshake: dict[str, Any]
+    handshake: ServerHandshake
+    """Those of the connections are made from it."""
     messages: dict[str, Any]
     settings: Settings
     open_timeout: float | None
     process_request: ProcessRequest | None
-    extra_headers: HeadersLike | Callable[[Request], HeadersLike]
+    extra_headers: Headers | Callable[[Request], HeadersLike]
 
 
 class _ServerOpening:
@@ -60,11 +60,10 @@ class _ServerOpening:
     def __init__(self, server: Server, protocol: SocketProtocol) -> None:
         self._server = server
         self._protocol = protocol
-        self._handshake = ServerHandshake(**server.options.handshake)
+        self._handshake = server.options.handshake.another()
         self._answered = False
         self._task: asyncio.Task[None] | None = None
-        timeout = server.options.open_timeout
-        self._timer = None if timeout is None else server.loop.call_later(timeout, self._timed_out)
+        self._timer: asyncio.TimerHandle | None = None
 
     def received(self, data: bytes) -> None:
         if self._answered:
@@ -82,12 +81,12 @@ class _ServerOpening:
             return
         try:
             verdict = process_request(self._protocol, request)
-        except Exception:  # noqa: BLE001
-            self._failed()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
             return
         if inspect.isawaitable(verdict):
             # What comes meanwhile would have to be kept.
-            self._protocol._pause_reading()
+            self._protocol.pause_reading()
             self._task = self._server.loop.create_task(self._wait(request, verdict))
         else:
             self._answer(request, verdict)
@@ -95,53 +94,52 @@ class _ServerOpening:
     async def _wait(self, request: Request, verdict: Awaitable[Response | None]) -> None:
         try:
             response = await verdict
-        except Exception:  # noqa: BLE001
-            self._failed()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
             return
-        self._protocol._resume_reading()
+        self._protocol.resume_reading()
         self._answer(request, response)
 
     def _answer(self, request: Request, response: Response | None) -> None:
         if response is not None:
             try:
                 answer = self._handshake.reject(response.status, response.headers, response.body)
-            except Exception:  # noqa: BLE001
-                self._failed()
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
                 return
             self._close_with(answer)
             return
         options, handshake, protocol = self._server.options, self._handshake, self._protocol
+        extra = options.extra_headers
         try:
-            extra = options.extra_headers
-            if callable(extra):
-                extra = extra(request)
-            answer = handshake.accept(request, extra_headers=extra)
+            answer = handshake.accept(request, extra_headers=extra(request) if callable(extra) else extra)
         except InvalidRequest as error:
             self._refuse(error)
             return
-        except Exception:  # noqa: BLE001
-            self._failed()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
             return
         self._done()
         protocol.transport.write(answer)
         protocol.request, protocol.response = request, handshake.response
         protocol.subprotocol = handshake.subprotocol
         connection = Connection(Role.SERVER, deflate=handshake.deflate, **options.messages)
-        protocol._begin(connection, handshake.trailing)
+        protocol.begin(connection, handshake.trailing)
 
     def _refuse(self, error: InvalidRequest) -> None:
         logger.info("refused a handshake from %s: %s", self._protocol.remote_address, error)
         self._close_with(self._handshake.reject(error.status, error.headers, f"{error}\n".encode()))
 
-    def _failed(self) -> None:
-        logger.exception("the opening handshake with %s failed", self._protocol.remote_address)
+    def _failed(self, error: Exception) -> None:
+        peer = self._protocol.remote_address
+        logger.error("the opening handshake with %s failed", peer, exc_info=error)
         if self._handshake.response is None:
             self._close_with(self._handshake.reject(500, body=b"Internal Server Error\n"))
 
     def _close_with(self, answer: bytes) -> None:
         """Answer, then wait for the client to close, so that no reset overtakes the answer."""
         self._answered = True
-        self._protocol._resume_reading()
+        self._protocol.resume_reading()
         transport = self._protocol.transport
         transport.write(answer)
         if transport.can_write_eof():
@@ -149,8 +147,8 @@ class _ServerOpening:
         else:
             transport.close()
 
-    def _timed_out(self) -> None:
-        self._timer = None
+    def timed_out(self) -> None:
+        """`open_timeout` is over."""
         if not self._answered and self._handshake.response is None:
             self._protocol.transport.write(self._handshake.reject(408, body=b"Request Timeout\n"))
             self._protocol.transport.close()
@@ -161,6 +159,7 @@ class _ServerOpening:
 
     def _done(self) -> None:
         self._answered = True
+        self._server.forget(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -186,48 +185,46 @@ class Server:
         self.settings = options.settings
         self.options = options
         self.connections: set[SocketProtocol] = set()
-        self._handler = handler
         self._form: type[WebSocket] | type[WebSocketStream] = WebSocketStream
+        self._handlers: Handlers | None = None
         if isinstance(handler, type) and issubclass(handler, WebSocket):
             self._form = handler
+        else:
+            self._handlers = Handlers(cast("Callable[[WebSocketStream], Awaitable[None]]", handler), loop)
         self._listening: asyncio.Server | None = None
-        self._empty: asyncio.Future[None] | None = None
         self._is_closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._openings: Deadlines[_ServerOpening] | None = None
+        if options.open_timeout is not None:
+            self._openings = Deadlines(loop, options.open_timeout, _ServerOpening.timed_out)
+        self._no_connections = asyncio.Event()
+        self._no_connections.set()
 
     def connected(self, protocol: SocketProtocol) -> _ServerOpening:
         """See `Owner`."""
         self.connections.add(protocol)
+        self._no_connections.clear()
+        opening = _ServerOpening(self, protocol)
         if self._is_closing:  # it was in its TLS handshake when the server was closed
             protocol.transport.abort()
-        return _ServerOpening(self, protocol)
+        elif self._openings is not None:
+            self._openings.add(opening)
+        return opening
+
+    def forget(self, opening: _ServerOpening) -> None:
+        """An opening handshake is over, it needs no time any more."""
+        if self._openings is not None:
+            self._openings.discard(opening)
 
     def opened(self, protocol: SocketProtocol) -> None:
         """See `Owner`."""
-        if isinstance(protocol, WebSocketStream):
-            task = self.loop.create_task(self._run_handler(protocol))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if isinstance(protocol, WebSocketStream) and self._handlers is not None:
+            self._handlers.start(protocol)
 
     def gone(self, protocol: SocketProtocol) -> None:
         """See `Owner`."""
         self.connections.discard(protocol)
-        if not self.connections and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
-
-    async def _run_handler(self, stream: WebSocketStream) -> None:
-        close_code = CloseCode.NORMAL_CLOSURE
-        try:
-            await self._handler(stream)  # type: ignore[misc, arg-type]
-        except ConnectionClosed:
-            pass  # the peer left, which is no failure of the handler
-        except asyncio.CancelledError:
-            stream.transport.abort()
-            raise
-        except Exception:  # noqa: BLE001
-            logger.exception("the handler of %r failed", stream)
-            close_code = CloseCode.INTERNAL_ERROR
-        await stream.close(close_code)
+        if not self.connections:
+            self._no_connections.set()
 
     async def _start(self, sockets: dict[str, Any]) -> None:
         path = sockets.pop("path")
@@ -254,6 +251,9 @@ class Server:
     async def close(self, close_code: int = CloseCode.GOING_AWAY, close_reason: str = "") -> None:
         """Stop listening, close every connection, wait until they and their handlers are gone.
 
+        A handler may await it too: it waits for all others then. Handlers that
+        have not ended `close_timeout` after the connections are cancelled.
+
         Args:
             close_code: 1001, or 1012 for a restart.
             close_reason: at most 123 bytes in UTF-8.
@@ -263,37 +263,11 @@ class Server:
             self._listening.close()
         for protocol in list(self.connections):
             protocol.shut_down(close_code, close_reason)
-        if self.connections:
-            if self._empty is None or self._empty.done():
-                self._empty = self.loop.create_future()
-            await asyncio.shield(self._empty)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self.settings.close_timeout)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-
-class _Serving:
-    """Starts the server when it is awaited, or entered as a context manager."""
-
-    def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
-        self._start = start
-        self._running: Server | None = None
-
-    def __await__(self) -> Generator[Any, None, Server]:
-        return self._start().__await__()
-
-    async def __aenter__(self) -> Server:
-        self._running = await self._start()
-        return self._running
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._running is not None, "entered"
-        await self._running.close()
+        await self._no_connections.wait()
+        if self._openings is not None:
+            self._openings.stop()
+        if self._handlers is not None:
+            await self._handlers.finish(self.settings.close_timeout)
 
 
 def serve(
@@ -321,8 +295,10 @@ def serve(
     max_fragments: int | None = DEFAULT_MAX_FRAGMENTS,
     max_queue: int = DEFAULT_MAX_QUEUE,
     write_limit: int = DEFAULT_WRITE_LIMIT,
+    slow_consumer: SlowConsumer = "wait",
+    max_backlog: int = DEFAULT_MAX_BACKLOG,
     text_as_bytes: bool = False,
-) -> _Serving:
+) -> AwaitableContext[Server]:
     """Serve WebSocket connections.
 
     ::
@@ -347,32 +323,49 @@ def serve(
         ping_interval, ping_timeout, close_timeout: seconds, see `Settings`.
         max_size: bytes in a received message at most; None: no limit.
         max_fragments: frames in a received message at most; None: no limit.
-        max_queue, write_limit: bytes, see `Settings`.
+        max_queue, write_limit, max_backlog: bytes, see `Settings`.
+        slow_consumer: what becomes of messages for a peer that does not keep up, see `Settings`.
         text_as_bytes: receive text messages as (validated) bytes.
 
     Returns:
         To be awaited for a `Server`, or used as an asynchronous context manager.
+
+    Raises:
+        TypeError, ValueError: an option has an impossible value; at once.
     """
-    settings = Settings(ping_interval, ping_timeout, close_timeout, max_queue, write_limit)
+    check_limits(
+        max_size=max_size,
+        max_fragments=max_fragments,
+        max_queue=max_queue,
+        write_limit=write_limit,
+        max_backlog=max_backlog,
+    )
     options = ServerOptions(
-        handshake={
-            "origins": origins,
-            "subprotocols": subprotocols,
-            "select_subprotocol": select_subprotocol,
-            "deflate": deflate_of(compression),
-            "server_header": server_header,
-        },
+        handshake=ServerHandshake(
+            origins=origins,
+            subprotocols=subprotocols,
+            select_subprotocol=select_subprotocol,
+            deflate=deflate_of(compression),
+            server_header=server_header,
+        ),
         messages={
             "max_message_size": max_size,
             "max_fragments": max_fragments,
             "text_as_bytes": text_as_bytes,
         },
-        settings=settings,
+        settings=Settings(
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_queue=max_queue,
+            write_limit=write_limit,
+            slow_consumer=slow_consumer,
+            max_backlog=max_backlog,
+        ),
         open_timeout=open_timeout,
         process_request=process_request,
-        extra_headers=extra_headers,
+        extra_headers=extra_headers if callable(extra_headers) else _checked(extra_headers),
     )
-    ServerHandshake(**options.handshake)  # a mistake shows here, not at the first connection
     sockets: dict[str, Any] = {"host": host, "port": port, "reuse_port": reuse_port}
     sockets |= {"path": path, "sock": sock, "ssl": ssl, "backlog": backlog}
 
@@ -381,4 +374,10 @@ def serve(
         await server._start(dict(sockets))
         return server
 
-    return _Serving(start)
+    return AwaitableContext(start, Server.close)
+
+
+def _checked(extra_headers: HeadersLike) -> Headers:
+    headers = Headers(extra_headers)
+    refuse_headers(headers, HANDSHAKE_HEADERS)
+    return headers

@@ -6,11 +6,12 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ..connection import State
+from ..connection import OPEN
 from ..errors import ConnectionClosed, ConnectionClosedOK
 from ..frames import CloseCode
+from .chunks import MessageChunks
 from .protocol import CORK_SIZE, SocketProtocol
 
 if TYPE_CHECKING:
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .protocol import Owner
+    from ..connection import Connection
+    from .settings import Owner
 
 __all__ = ["WebSocketStream"]
+
+# What an empty queue is: a deque takes 760 bytes, which an idle connection has no use for.
+_NONE: Final[deque[Any]] = deque()
 
 
 class WebSocketStream(SocketProtocol):
@@ -32,18 +37,21 @@ class WebSocketStream(SocketProtocol):
 
     __slots__ = (
         "_answer_timer",
+        "_chunks",
         "_closed_error",
         "_closed_waiter",
         "_drain_waiters",
         "_fragment_lock",
+        "_is_deaf",
         "_messages",
         "_queued",
+        "_streams",
         "_waiter",
     )
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
-        self._messages: deque[Any] = deque()
+        self._messages = _NONE
         self._queued = 0
         self._answer_timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -51,6 +59,11 @@ class WebSocketStream(SocketProtocol):
         self._closed_waiter: asyncio.Future[None] | None = None
         self._closed_error: ConnectionClosed | None = None
         self._fragment_lock: asyncio.Lock | None = None
+        # Who takes the message under way in chunks, and whether anybody ever did.
+        self._chunks: MessageChunks | None = None
+        self._streams = False
+        # What comes while closing was too much, so that there is a gap.
+        self._is_deaf = False
 
     def _opened(self) -> None:
         self._owner.opened(self)
@@ -65,7 +78,7 @@ class WebSocketStream(SocketProtocol):
             RuntimeError: another coroutine is receiving.
         """
         while not self._messages:
-            await self._wait_for_messages()
+            await self._more()
         return self._next_message()
 
     async def recv_many(self, most: int | None = None) -> list[str | bytes]:
@@ -78,7 +91,7 @@ class WebSocketStream(SocketProtocol):
         if most is not None and most < 1:
             raise ValueError(f"most must be positive, got {most}")
         while not self._messages:
-            await self._wait_for_messages()
+            await self._more()
         count = len(self._messages) if most is None else min(most, len(self._messages))
         return [self._next_message() for _ in range(count)]
 
@@ -96,60 +109,172 @@ class WebSocketStream(SocketProtocol):
     async def __anext__(self) -> str | bytes:
         while not self._messages:
             try:
-                await self._wait_for_messages()
+                await self._more()
             except ConnectionClosedOK:
                 raise StopAsyncIteration from None
-        return self._next_message()
+        messages = self._messages
+        message: str | bytes = messages.popleft()
+        if not messages:
+            self._took_all()
+        return message
+
+    def recv_streaming(self) -> AsyncIterator[str | bytes]:
+        """Receive the next message in chunks, as they come.
+
+        ::
+
+            async for chunk in ws.recv_streaming():
+                file.write(chunk)
+
+        A chunk is what has come since the one before, however the peer cut
+        its frames: str if the message is text, and never cut inside a code
+        point, bytes if it is binary. There is at least one, empty if the
+        message is. While chunks are not taken, reading pauses at `max_queue`
+        bytes; so with ``max_size=None`` (and ``max_fragments=None``, if it
+        comes in small frames) a message may be larger than memory. A
+        compressed message is inflated whole, and comes as one chunk.
+
+        To leave it early is fine: the rest of the message is dropped when
+        something else is received.
+
+        Returns:
+            An asynchronous iterator. It raises as `recv`, also in the middle
+            of a message; and a `RuntimeError` after something else was received.
+        """
+        self._streams = True
+        return MessageChunks(self)
 
     def _next_message(self) -> str | bytes:
         message: str | bytes = self._messages.popleft()
         if not self._messages:
-            self._queued = 0
-            if self._reading_paused:
-                self._resume_reading()
+            self._took_all()
         return message
 
-    async def _wait_for_messages(self) -> None:
-        if self._connection is not None and self._connection.ending:
+    def _took_all(self) -> None:
+        self._messages = _NONE
+        self._queued = 0
+        if self._reading_paused:
+            self.resume_reading()
+
+    def _more(self) -> asyncio.Future[None]:
+        """To be awaited for whole messages; chunks of one under way are given up."""
+        if self._chunks is not None and not self._is_awaited():
+            self._chunks.abandon()
+        return self.more()
+
+    def _is_awaited(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def more(self) -> asyncio.Future[None]:
+        """To be awaited for anything to be received: the application has taken all there was.
+
+        Raises:
+            ConnectionClosed, RuntimeError: as `recv`.
+        """
+        connection = self.connection
+        if connection is not None and connection.ending:
             self._conclude()
         if self._closed_error is not None:
             raise self._closed_error.with_traceback(None)
-        if self._waiter is not None:
+        if connection is not None and connection.over:
+            # A peer that broke the rules may keep its socket open for long.
+            raise connection.closed_exception()
+        if self._is_awaited():
             raise RuntimeError("another coroutine is receiving from this WebSocket already")
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        if self._reading_paused:
+            self.resume_reading()
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    async def attach(self, chunks: MessageChunks) -> None:
+        """Give the next message to `chunks`.
+
+        Raises:
+            ConnectionClosed, RuntimeError: as `recv`.
+        """
+        if self._is_awaited():
+            self.more()  # which refuses
+        if self._chunks is not None:
+            self._chunks.abandon()
+        while not self._messages and self._chunks is not None and not self._chunks.is_complete:
+            await self.more()
+        self._chunks = chunks
+        if self._messages:
+            chunks.finish(self._next_message())
+        elif self.connection is not None and not (self._in_place or self._is_deaf):
+            # In place, the read that is under way brings along what was read before.
+            chunks.add(self.connection.take_chunk())
+
+    def drained(self) -> None:
+        """All chunks there were have been taken."""
+        if self._reading_paused and self._queued <= self._settings.max_queue:
+            self.resume_reading()
 
     def _deliver(self, messages: list[str | bytes], size: int) -> None:
-        if self._connection is not None and self._connection.deflate is not None:
+        if self._is_deaf:
+            return
+        if self._chunks is not None and not self._chunks.is_complete:
+            self._chunks.finish(messages[0])
+            messages = messages[1:]
+            self._wake()
+        if not messages:
+            return
+        if self.connection is not None and self.connection.deflate is not None:
             # What came through the socket says little about what it grew to.
             size = sum(map(len, messages))
         elif len(messages[0]) > size:
             size += len(messages[0])  # most of it came in earlier reads
-        if self._queued > self._settings.max_queue and self.ready_state is not State.OPEN:
-            return  # reading goes on to see the peer's close frame, not to fill memory
-        self._messages.extend(messages)
+        if self._messages:
+            self._messages.extend(messages)
+        elif messages:
+            self._messages = deque(messages)
         self._queued += size
-        if self._queued > self._settings.max_queue and self.ready_state is State.OPEN:
-            self._pause_reading()
+        if self._queued > self._settings.max_queue:
+            self._has_enough()
+        self._wake()
+
+    def _progressed(self, connection: Connection) -> None:
+        if connection.over:
+            self._wake()
+        if not self._streams:
+            return  # it will be taken whole, and max_size bounds it
+        chunks = self._chunks
+        if self._is_deaf:
+            connection.take_chunk()
+        elif chunks is None or chunks.is_complete:
+            if not self._is_awaited() and connection.retained > self._settings.max_queue:
+                self._has_enough()
+        else:
+            chunks.add(connection.take_chunk())
+            if chunks.size > self._settings.max_queue and not self._is_awaited():
+                self._has_enough()
+            if chunks.size:
+                self._wake()
+
+    def _has_enough(self) -> None:
+        if self.ready_state is OPEN:
+            self.pause_reading()
+        else:
+            # Reading goes on to see the peer's close frame, not to fill memory.
+            self._is_deaf = True
+
+    def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def _answered(self) -> None:
-        if self._messages:
+        if self._messages or (self._chunks is not None and self._chunks.size):
             # It is when it asks for more; but it has not for ever.
             self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)
         else:
-            super()._answered()
+            self._conclude()
+            self._wake()
 
     def _conclude(self) -> None:
         self._stop_answer_timer()
-        if self._connection is not None:
-            self._connection.conclude()
-            self._flush()
+        super()._conclude()
+        self._flush()
 
     def _stop_answer_timer(self) -> None:
         if self._answer_timer is not None:
@@ -161,6 +286,9 @@ class WebSocketStream(SocketProtocol):
     async def send(self, message: str | Buffer | Iterable[Any] | AsyncIterable[Any]) -> None:
         """Send a message; wait only while the network is not keeping up.
 
+        With another `slow_consumer` than "wait" a whole message never waits.
+        Fragments do: a message that has begun to leave must be finished.
+
         Args:
             message: a str as text, anything bytes-like as binary; an iterable
                 or asynchronous iterable of them, as the fragments of one message.
@@ -169,26 +297,53 @@ class WebSocketStream(SocketProtocol):
             ConnectionClosed: the connection is closing, or closed.
             TypeError: `message` is none of these.
         """
+        connection = self.connection
+        if connection is not None and self._policy is None and self._fragment_lock is None:
+            append = connection.append_message
+            if append is not None:
+                try:
+                    waiting = append(message)  # type: ignore[arg-type]
+                except TypeError:
+                    pass  # it may be an iterable
+                else:
+                    # More messages to handle are likely to bring more to send: all of it leaves together.
+                    if not self._messages or waiting >= CORK_SIZE:
+                        self._flush()
+                    elif not self._flush_scheduled:
+                        self.flush_soon()
+                    if self._writing_paused:
+                        await self._drained()
+                    return
+        await self._send_carefully(message)
+
+    async def _send_carefully(self, message: str | Buffer | Iterable[Any] | AsyncIterable[Any]) -> None:
+        """Send what may be an iterable, or compressed, or has to wait for others, or is to be put aside."""
         if not isinstance(message, (str, bytes, bytearray, memoryview)) and _is_fragmented(message):
             await self._send_fragments(message)
             return
-        if self._fragment_lock is not None and self._fragment_lock.locked():
-            async with self._fragment_lock:  # no other message inside a fragmented one
-                pass
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             raise RuntimeError("the WebSocket is not open yet")
+        if self._policy is not None and self._puts_aside(connection, message):  # type: ignore[arg-type]
+            await asyncio.sleep(0)  # or who sends without end would keep the network from catching up
+            return
+        if self._fragment_lock is not None and self._fragment_lock.locked() and self._policy is None:
+            async with self._fragment_lock:  # no other message inside a fragmented one
+                pass
         connection.send(message)  # type: ignore[arg-type]
-        await self._sent()
+        self._write(connection)
+        if self._writing_paused and self._policy is None:
+            await self._drained()
 
-    async def _sent(self) -> None:
-        connection = self._connection
-        assert connection is not None, "something was sent"
+    def _write(self, connection: Connection) -> None:
         # More messages to handle are likely to bring more to send: all of it leaves together.
         if self._messages and len(connection) < CORK_SIZE:
-            self._flush_soon()
+            self.flush_soon()
         else:
             self._flush()
+
+    async def _written(self, connection: Connection) -> None:
+        self._write(connection)
         if self._writing_paused:
             await self._drained()
 
@@ -209,9 +364,11 @@ class WebSocketStream(SocketProtocol):
         if self._fragment_lock is None:
             self._fragment_lock = asyncio.Lock()
         async with self._fragment_lock:
-            connection = self._connection
+            connection = self.connection
             if connection is None:
                 raise RuntimeError("the WebSocket is not open yet")
+            while self._backlog is not None:
+                await self._drained()  # those messages come first
             first = True
             is_text = False
             try:
@@ -220,17 +377,19 @@ class WebSocketStream(SocketProtocol):
                         raise TypeError("the fragments of a message must be all str or all bytes-like")
                     connection.send_fragment(fragment, first=first, last=False)
                     first, is_text = False, isinstance(fragment, str)
-                    await self._sent()
+                    await self._written(connection)
             except BaseException:
                 # Half a message cannot be taken back.
-                if not first and connection.state is State.OPEN:
-                    connection.close(CloseCode.INTERNAL_ERROR, "a fragmented message was not finished")
+                if not first and connection.state is OPEN:
+                    reason = "a fragmented message was not finished"
+                    self._begin_closing(connection, CloseCode.INTERNAL_ERROR, reason)
                     self._flush()
                 raise
             if first:
                 raise TypeError("a fragmented message needs a fragment")
             connection.send_fragment(b"", first=False, last=True)
-            await self._sent()
+            self._drain_backlog()
+            await self._written(connection)
 
     async def ping(self, payload: bytes | str | None = None) -> asyncio.Future[float]:
         """Send a ping.
@@ -245,7 +404,7 @@ class WebSocketStream(SocketProtocol):
             ConnectionClosed: the connection is closing, or closed.
             ValueError: the payload is too long, or in use.
         """
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             raise RuntimeError("the WebSocket is not open yet")
         if self._pongs is None:
@@ -272,8 +431,8 @@ class WebSocketStream(SocketProtocol):
             close_code: 1000, or another one that may be sent.
             close_reason: at most 123 bytes in UTF-8.
         """
-        if self._connection is not None and self._closed_error is None:
-            self._connection.close(close_code, close_reason)
+        if self.connection is not None and self._closed_error is None:
+            self._begin_closing(self.connection, close_code, close_reason)
             self._flush()
         await self.wait_closed()
 
@@ -288,6 +447,7 @@ class WebSocketStream(SocketProtocol):
     def _closed(self, error: ConnectionClosed) -> None:
         self._stop_answer_timer()
         self._closed_error = error
+        self._chunks = None
         for waiter in (self._waiter, self._closed_waiter):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..connection import State
+from ..connection import OPEN
 from ..errors import ConnectionClosed
 from ..frames import CloseCode, Role
-from .protocol import SocketProtocol, logger
+from .frame_log import LOGGERS
+from .protocol import SocketProtocol
 
 if TYPE_CHECKING:
+    import logging
+
     from typing_extensions import Buffer
+
+    from .settings import Owner
 
 __all__ = ["WebSocket"]
 
@@ -25,10 +30,15 @@ class WebSocket(SocketProtocol):
     must not block. All of it belongs to the event loop's thread.
 
     An exception in a method is logged, given to `on_error`, and ends the
-    connection with 1011.
+    connection with 1011. As in the browser, what comes after `close` was
+    called is not delivered any more.
     """
 
-    __slots__ = ("__dict__",)
+    __slots__ = ("__dict__", "_has_erred")
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner)
+        self._has_erred = False
 
     def on_open(self) -> None:
         """The opening handshake is done; `send` may be called from here on."""
@@ -37,7 +47,12 @@ class WebSocket(SocketProtocol):
         """A message has come: a str if it is text, bytes if it is binary."""
 
     def on_error(self, error: Exception) -> None:
-        """Something went wrong; the connection is ending, and `on_close` will follow."""
+        """Something went wrong; the connection is ending, and `on_close` will follow.
+
+        Called once at most: with what a method of yours raised, with the
+        peer's violation (a `ProtocolError`), or with a `ConnectionClosedError`
+        that says how the peer was lost, if both sides did not say goodbye.
+        """
 
     def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
         """The connection is closed.
@@ -53,25 +68,28 @@ class WebSocket(SocketProtocol):
         """The subprotocol agreed on, or an empty string."""
         return self.subprotocol or ""
 
-    @property
-    def extensions(self) -> str:
-        """The extensions agreed on, as the handshake's answer names them."""
-        return "" if self.response is None else self.response.headers.get("Sec-WebSocket-Extensions") or ""
-
     def send(self, message: str | Buffer) -> None:
         """Send a message: a str as text, anything bytes-like as binary.
 
         It returns at once; `buffered_amount` tells what the network has not
-        taken yet. What is sent within one callback leaves together.
+        taken yet, and `slow_consumer` what becomes of that. What is sent
+        within one callback leaves together.
 
         Raises:
             ConnectionClosed: the connection is closing, or closed.
             RuntimeError: it is not open yet.
             TypeError: `message` is neither.
         """
-        if self._connection is None:
+        connection = self.connection
+        if connection is None:
             raise RuntimeError("the WebSocket is not open yet: send from on_open on")
-        self._connection.send(message)
+        if self._policy is not None and self._puts_aside(connection, message):
+            return
+        append = connection.append_message
+        if append is None:
+            connection.send(message)
+        else:
+            append(message)
         if not self._corked:
             self._flush()
 
@@ -82,10 +100,10 @@ class WebSocket(SocketProtocol):
             close_code: 1000, or another one that may be sent.
             close_reason: at most 123 bytes in UTF-8.
         """
-        if self._connection is None:
+        if self.connection is None:
             self._transport.abort()
             return
-        self._connection.close(close_code, close_reason)
+        self._begin_closing(self.connection, close_code, close_reason)
         if not self._corked:
             self._flush()
 
@@ -95,11 +113,12 @@ class WebSocket(SocketProtocol):
         # Whoever takes no answers gets no more questions read: what a server
         # would send in reply has nowhere to go but memory. A client reads on,
         # so that the two cannot wait for each other.
-        if self._connection is not None and self._connection.role is Role.SERVER:
-            self._pause_reading()
+        is_server = self.connection is not None and self.connection.role is Role.SERVER
+        if is_server and self._policy is None:
+            self.pause_reading()
 
     def _writable(self) -> None:
-        self._resume_reading()
+        self.resume_reading()
 
     def _opened(self) -> None:
         self._owner.opened(self)
@@ -113,34 +132,48 @@ class WebSocket(SocketProtocol):
             self._flush()
 
     def _deliver(self, messages: list[str | bytes], size: int) -> None:
-        on_message = self.on_message
+        connection, on_message = self.connection, self.on_message
+        assert connection is not None, "messages come through it"
         try:
             for message in messages:
+                # WebSockets Standard section 4: "When a WebSocket message has been
+                # received [...]: If ready state is not OPEN (1), then return."
+                if connection.state is not OPEN:
+                    break
                 on_message(message)
         except Exception as error:  # noqa: BLE001
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        if isinstance(error, ConnectionClosed) and self.ready_state is not State.OPEN:
+        if isinstance(error, ConnectionClosed) and self.ready_state is not OPEN:
             return
-        logger.error("a callback of %r failed", self, exc_info=error)
-        if self._connection is not None:
-            self._connection.close(CloseCode.INTERNAL_ERROR)
+        self._logger.error("a callback of %r failed", self, exc_info=error)
+        if self.connection is not None:
+            self._begin_closing(self.connection, CloseCode.INTERNAL_ERROR)
         self._report(error)
 
     def _report(self, error: Exception) -> None:
+        self._has_erred = True
         try:
             self.on_error(error)
-        except Exception:  # noqa: BLE001
-            logger.exception("on_error of %r failed", self)
+        except Exception:
+            self._logger.exception("on_error of %r failed", self)
 
     def _closed(self, error: ConnectionClosed) -> None:
-        connection = self._connection
+        connection = self.connection
         assert connection is not None, "closed after it was open"
-        if connection.failure is not None:
-            self._report(connection.failure)
         was_clean = error.received is not None and error.sent is not None
+        # WebSockets Standard section 4: when the connection is closed, "if the
+        # user agent was required to fail" it, an error comes before the close.
+        # RFC 6455 section 7.2.1 requires that of one that is lost, too.
+        if not was_clean and not self._has_erred:
+            self._report(connection.failure or error)
         try:
             self.on_close(self.close_code or CloseCode.ABNORMAL_CLOSURE, self.close_reason or "", was_clean)
-        except Exception:  # noqa: BLE001
-            logger.exception("on_close of %r failed", self)
+        except Exception:
+            self._logger.exception("on_close of %r failed", self)
+
+    @property
+    def _logger(self) -> logging.Logger:
+        role = Role.SERVER if self.connection is None else self.connection.role
+        return LOGGERS[role]

@@ -1,0 +1,82 @@
+"""The chunks of one message, as they come: what `WebSocketStream.recv_streaming` gives."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from typing import Protocol
+
+__all__ = ["MessageChunks"]
+
+
+class Source(Protocol):
+    """The connection that the chunks come from."""
+
+    async def attach(self, chunks: MessageChunks) -> None:
+        """Let the next message go to `chunks`."""
+
+    def more(self) -> Awaitable[None]:
+        """To be awaited for anything to be received."""
+
+    def drained(self) -> None:
+        """All chunks there were have been taken."""
+
+
+class MessageChunks(AsyncIterator[str | bytes]):
+    """An asynchronous iterator over the chunks of one message.
+
+    Attributes:
+        is_complete: the message's end has come.
+        size: length of the chunks that wait to be taken.
+    """
+
+    __slots__ = ("_has_begun", "_is_abandoned", "_is_attached", "_source", "_waiting", "is_complete", "size")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._waiting: deque[str | bytes] = deque()
+        self._is_attached = False
+        self._is_abandoned = False
+        self._has_begun = False
+        self.is_complete = False
+        self.size = 0
+
+    async def __anext__(self) -> str | bytes:
+        if not self._is_attached:
+            await self._source.attach(self)
+            self._is_attached = True
+        while not self._waiting:
+            if self._is_abandoned:
+                raise RuntimeError("the rest of this message was dropped: something else was received")
+            if self.is_complete:
+                raise StopAsyncIteration
+            await self._source.more()
+        chunk = self._waiting.popleft()
+        self.size -= len(chunk)
+        if not self._waiting:
+            self._source.drained()
+        return chunk
+
+    def add(self, chunk: str | bytes | None) -> None:
+        """What has come of the message; None or empty if nothing has."""
+        if chunk and not self._is_abandoned:
+            self._append(chunk)
+
+    def finish(self, rest: str | bytes) -> None:
+        """The rest of the message, all of it if nothing came before."""
+        self.is_complete = True
+        # An empty message is a chunk, too: it tells text from binary.
+        if (rest or not self._has_begun) and not self._is_abandoned:
+            self._append(rest)
+
+    def _append(self, chunk: str | bytes) -> None:
+        self._has_begun = True
+        self._waiting.append(chunk)
+        self.size += len(chunk)
+
+    def abandon(self) -> None:
+        """Nobody takes what is still to come, nor what has come of an unfinished message."""
+        if not self.is_complete:
+            self._is_abandoned = True
+            self._waiting.clear()
+            self.size = 0

@@ -1,0 +1,223 @@
+"""Frames and the handshake in the log, a line each, for those who set its level to DEBUG.
+
+::
+
+    127.0.0.1:53412 < TEXT fin, 5 bytes: 'Hello'
+    127.0.0.1:53412 > BINARY fin rsv1, 300 bytes, compressed: 62 60 a0 3d 00 00...
+
+``<`` was received and ``>`` sent. A line is written when the frame is whole.
+What a peer sent is quoted and escaped, so that it cannot write lines of its own.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from typing import TYPE_CHECKING, Final
+
+from ..codec import apply_mask, parse_header
+from ..connection import Connection
+from ..errors import ProtocolError
+from ..frames import MAX_CONTROL_PAYLOAD, FrameHeader, Opcode, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+    from .._codec_c import Item
+    from .protocol import SocketProtocol
+
+__all__ = ["LOGGERS", "FrameLines", "logged"]
+
+LOGGERS: Final = {role: logging.getLogger(f"fastframe.{role.value}") for role in Role}
+"""Children of the logger ``fastframe``: ``fastframe.server`` and ``fastframe.client``."""
+
+_SHOWN_TEXT: Final = 80
+_SHOWN_BYTES: Final = 24
+
+_SECRET: Final = ("authorization", "proxy-authorization", "cookie", "set-cookie")
+
+
+class FrameLines:
+    """The bytes of one direction in, a line for each frame out.
+
+    Args:
+        write: called with each line.
+    """
+
+    __slots__ = ("_compressed", "_ended", "_header", "_kept", "_missing", "_opcode", "_start", "_write")
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._kept = b""  # the beginning of a header
+        self._header: FrameHeader | None = None
+        self._start = bytearray()  # of the payload, masked as it came
+        self._missing = 0
+        self._opcode = Opcode.CONTINUATION  # of the message under way
+        self._compressed = False
+        self._ended = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+        data, self._kept = self._kept + data, b""
+        position = 0
+        while position < len(data) and not self._ended:
+            if self._header is None:
+                position = self._read_header(data, position)
+            else:
+                position = self._read_payload(data, position)
+            if self._header is not None and self._missing == 0:
+                self._write(self._line(self._header))
+                self._header = None
+
+    def _read_header(self, data: bytes, position: int) -> int:
+        try:
+            header = parse_header(data, position)
+        except ProtocolError as error:
+            self._write(f"no frame, {error}: {_hex(data[position:])}")
+            self._ended = True
+            return len(data)
+        if header is None:
+            self._kept = data[position:]
+            return len(data)
+        self._header, self._missing = header, header.payload_length
+        self._start.clear()
+        if header.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._opcode, self._compressed = header.opcode, header.rsv1
+        return position + header.header_length
+
+    def _read_payload(self, data: bytes, position: int) -> int:
+        chunk = data[position : position + self._missing]
+        self._start += chunk[: MAX_CONTROL_PAYLOAD - len(self._start)]
+        self._missing -= len(chunk)
+        return position + len(chunk)
+
+    def _line(self, header: FrameHeader) -> str:
+        words = [header.opcode.name]
+        words += [name for name in ("fin", "rsv1", "rsv2", "rsv3") if getattr(header, name)]
+        line = f"{' '.join(words)}, {header.payload_length} byte{'s' * (header.payload_length != 1)}"
+        payload = bytes(self._start)
+        if header.masking_key is not None:
+            payload = apply_mask(payload, header.masking_key)
+        if header.opcode is Opcode.CLOSE:
+            # RFC 6455 section 5.5.1: no frame follows it; bytes that do are dropped.
+            self._ended = True
+            return f"{line}{_close(payload)}"
+        opcode = self._opcode if header.opcode is Opcode.CONTINUATION else header.opcode
+        if opcode in (Opcode.TEXT, Opcode.BINARY) and self._compressed:
+            line += ", compressed"
+        elif opcode is Opcode.TEXT:
+            shown = payload[:_SHOWN_TEXT]
+            return f"{line}: {_quoted(shown)}{'...' if header.payload_length > len(shown) else ''}"
+        if not payload:
+            return line
+        return f"{line}: {_hex(payload)}"
+
+
+def _close(payload: bytes) -> str:
+    if len(payload) < 2:
+        return ""
+    reason = f" {_quoted(payload[2:], whole=True)}" if payload[2:] else ""
+    return f": {int.from_bytes(payload[:2], 'big')}{reason}"
+
+
+def _quoted(text: bytes, *, whole: bool = False) -> str:
+    # A code point that is cut at the end is left out: what is shown ends anywhere.
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    return repr(decoder.decode(text, final=whole))
+
+
+def _hex(data: bytes) -> str:
+    return data[:_SHOWN_BYTES].hex(" ") + ("..." if len(data) > _SHOWN_BYTES else "")
+
+
+class LoggedConnection(Connection):
+    """A connection that has the frames which pass through it logged.
+
+    Args:
+        connection: one that nothing was received or sent on yet; not to be used itself any more.
+        write: called with each line.
+    """
+
+    __slots__ = ("_incoming", "_outgoing", "_view", "_write")
+
+    def __init__(self, connection: Connection, write: Callable[[str], None]) -> None:
+        for name in Connection.__slots__:
+            setattr(self, name, getattr(connection, name))
+        self._write = write
+        self._incoming = FrameLines(lambda line: write(f"< {line}"))
+        self._outgoing = FrameLines(lambda line: write(f"> {line}"))
+        self._view: memoryview | None = None
+
+    def receive(self, data: Buffer, size: int | None = None) -> list[Item]:
+        """See `Connection`."""
+        if self.failure is None:
+            self._incoming.feed(bytes(memoryview(data)[:size]))
+        return super().receive(data, size)
+
+    def get_buffer(self, minimum: int) -> memoryview | None:
+        """See `Connection`."""
+        self._view = super().get_buffer(minimum)
+        return self._view
+
+    def received(self, size: int) -> list[Item]:
+        """See `Connection`."""
+        view, self._view = self._view, None
+        if view is not None:
+            self._incoming.feed(bytes(view[:size]))
+        return super().received(size)
+
+    def take(self) -> bytes:
+        """See `Connection`."""
+        data = super().take()
+        self._outgoing.feed(data)
+        return data
+
+    def end(self) -> None:
+        """See `Connection`."""
+        super().end()
+        self._write(f"closed: {self.closed_exception()}")
+
+
+def logged(connection: Connection, protocol: SocketProtocol) -> Connection:
+    """Log the handshake that is done, and wrap the connection for what follows, if anybody is to see it."""
+    logger = LOGGERS[connection.role]
+    if not logger.isEnabledFor(logging.DEBUG):
+        return connection
+    peer = _address(protocol.remote_address)
+
+    def write(line: str) -> None:
+        logger.debug("%s %s", peer, line)
+
+    _log_handshake(protocol, connection.role, write)
+    return LoggedConnection(connection, write)
+
+
+def _log_handshake(protocol: SocketProtocol, role: Role, write: Callable[[str], None]) -> None:
+    asked, answered = ("<", ">") if role is Role.SERVER else (">", "<")
+    request, response = protocol.request, protocol.response
+    if request is not None:
+        write(f"{asked} GET {_escaped(request.path)} HTTP/1.1")
+        for name, value in request.headers.items():
+            write(f"{asked} {_field(name, value)}")
+    if response is not None:
+        write(f"{answered} HTTP/1.1 {response.status}")
+        for name, value in response.headers.items():
+            write(f"{answered} {_field(name, value)}")
+
+
+def _field(name: str, value: str) -> str:
+    return f"{_escaped(name)}: {'(not shown)' if name.lower() in _SECRET else _escaped(value)}"
+
+
+def _escaped(text: str) -> str:
+    return repr(text)[1:-1]
+
+
+def _address(address: object) -> str:
+    """``host:port`` of a TCP connection; Unix sockets' clients have no name."""
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return _escaped(str(address)) or "unix"

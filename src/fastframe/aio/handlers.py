@@ -1,0 +1,117 @@
+"""The tasks in which a server's handlers run, one for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Set
+from typing import Any
+
+from ..errors import ConnectionClosed
+from ..frames import CloseCode, Role
+from .frame_log import LOGGERS
+from .stream import WebSocketStream
+
+__all__ = ["Handlers"]
+
+
+class Handlers:
+    """Runs a handler for each connection, closes the connection behind it, and knows which still run.
+
+    Args:
+        handler: called with the connection; what it returns is awaited.
+        loop: that of the server.
+    """
+
+    def __init__(
+        self, handler: Callable[[WebSocketStream], Awaitable[None]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._handler = handler
+        self._loop = loop
+        self._running: dict[asyncio.Task[Any], WebSocketStream] = {}
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._none_runs = asyncio.Event()
+        self._only_waiting_ones_run = asyncio.Event()
+        self._note()
+        # One for all: each task would keep a method object and a context of its own for it.
+        self._on_done = self._done
+        self._context = contextvars.copy_context()
+
+    def start(self, stream: WebSocketStream) -> None:
+        """Run the handler for a connection that has been opened."""
+        try:
+            running = self._handler(stream)
+        except Exception as error:  # noqa: BLE001
+            _failed(stream, error)
+            return
+        # A coroutine needs no other one around it, for as long as its connection.
+        task = self._loop.create_task(running if asyncio.iscoroutine(running) else _result_of(running))
+        self._running[task] = stream
+        task.add_done_callback(self._on_done, context=self._context)
+        self._note()
+
+    async def finish(self, timeout: float) -> None:
+        """Wait until none runs any more.
+
+        A handler that calls this waits for the others alone, and not for those
+        that wait here too.
+
+        Args:
+            timeout: seconds after which those that are waited for are cancelled.
+        """
+        caller = asyncio.current_task()
+        if caller is None or caller not in self._running:
+            await self._wait(self._none_runs, timeout)
+            return
+        self._waiting.add(caller)
+        self._note()
+        try:
+            await self._wait(self._only_waiting_ones_run, timeout, spared=self._waiting)
+        finally:
+            self._waiting.discard(caller)
+            self._note()
+
+    async def _wait(
+        self, event: asyncio.Event, timeout: float, spared: Set[asyncio.Task[Any]] = frozenset()
+    ) -> None:
+        def cancel() -> None:
+            for task in self._running.keys() - spared:
+                task.cancel()
+
+        timer = self._loop.call_later(timeout, cancel)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        stream = self._running.pop(task)
+        self._note()
+        if task.cancelled():
+            stream.transport.abort()
+            return
+        error = task.exception()
+        # The peer's end is no failure of the handler.
+        if error is None or isinstance(error, ConnectionClosed):
+            stream.shut_down(CloseCode.NORMAL_CLOSURE, "")
+        else:
+            _failed(stream, error)
+
+    def _note(self) -> None:
+        for event, holds in (
+            (self._none_runs, not self._running),
+            (self._only_waiting_ones_run, self._running.keys() <= self._waiting),
+        ):
+            if holds:
+                event.set()
+            else:
+                event.clear()
+
+
+async def _result_of(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def _failed(stream: WebSocketStream, error: BaseException) -> None:
+    LOGGERS[Role.SERVER].error("the handler of %r failed", stream, exc_info=error)
+    stream.shut_down(CloseCode.INTERNAL_ERROR, "")
