@@ -13,6 +13,7 @@ from aio_support import (
     every_loop,
     pair,
     spin,
+    uri_of,
 )
 from raw_peer import (
     raw_client,
@@ -24,7 +25,9 @@ from fastframe import (
     ConnectionClosedError,
     Role,
     State,
+    WebSocket,
     WebSocketStream,
+    connect,
     serve,
 )
 
@@ -280,6 +283,32 @@ async def test_messages_sent_while_more_are_queued_leave_together() -> None:
             await server.send(await server.recv())
         assert [await client.recv() for _ in range(50)] == ["x"] * 50
         assert len(written) <= 2 and sum(written) == 50 * 3
+
+
+@every_loop
+@pytest.mark.parametrize("form", ["stream", "callback"])
+async def test_large_bytes_keep_their_place_among_others(form: str) -> None:
+    sizes = [5, 131_071, 131_072, 7, 3_000_000, 131_073, 1, 400_000]
+    messages = [random.Random(size).randbytes(size) for size in sizes]
+
+    class Sender(WebSocket):
+        def on_message(self, message: str | bytes) -> None:
+            for each in messages:
+                self.send(each)
+
+    async def send_all(stream: WebSocketStream) -> None:
+        async for _ in stream:
+            for each in messages:
+                await stream.send(each)
+
+    handler: Any = Sender if form == "callback" else send_all
+    async with (
+        serve(handler, "127.0.0.1", 0, compression=None) as server,
+        connect(uri_of(server), max_size=None) as ws,
+    ):
+        for _ in range(3):
+            await ws.send("now")
+            assert [await ws.recv() for _ in messages] == messages
 
 
 # Cancelling.

@@ -372,6 +372,15 @@ async def test_policy_comes_from_the_settings(policy: Any) -> None:
     assert WebSocketStream(_Owner(Settings(slow_consumer=policy))).slow_consumer == policy
 
 
+@every_loop
+async def test_serve_and_connect_pass_the_policy_on() -> None:
+    server_options = {"slow_consumer": "keep_latest", "max_backlog": 7}
+    client_options = {"slow_consumer": "close", "max_backlog": 8}
+    async with pair(server=server_options, client=client_options) as (server, client):
+        assert (server.slow_consumer, server._settings.max_backlog) == ("keep_latest", 7)
+        assert (client.slow_consumer, client._settings.max_backlog) == ("close", 8)
+
+
 def test_default_policy_is_to_wait() -> None:
     assert Settings().slow_consumer == "wait"
 

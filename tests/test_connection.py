@@ -298,3 +298,25 @@ def test_invalid_close_frame_is_not_counted(role: Role) -> None:
     wire = ping_frame(role, b"p") + data_frame(role, 8, (999).to_bytes(2, "big"))
     assert connection.receive(wire) == [Ping(b"p")]
     assert connection.control_frames == 1
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_536])
+def test_unjoined_message_is_the_same_frame(size: int) -> None:
+    message = bytes(size)
+    parts = Connection(Role.SERVER).send_unjoined(message)
+    assert parts is not None and parts[1] is message
+    connection = Connection(Role.SERVER)
+    connection.send(message)
+    assert b"".join(parts) == connection.take()
+
+
+def test_unjoined_is_only_what_may_go_as_it_is_and_at_once() -> None:
+    assert Connection(Role.CLIENT).send_unjoined(b"masked") is None
+    _, compressing = deflated_pair()
+    assert compressing.send_unjoined(b"compressed") is None
+    closing = Connection(Role.SERVER)
+    closing.close()
+    assert closing.send_unjoined(b"too late") is None
+    behind = Connection(Role.SERVER)
+    behind.send("first")
+    assert behind.send_unjoined(b"second") is None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final
 
-from .codec import FrameEncoder, MessageDecoder
+from .codec import FrameEncoder, MessageDecoder, encode_header
 from .errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, ProtocolError
 from .frames import (
     DEFAULT_MAX_FRAGMENTS,
@@ -209,6 +209,19 @@ class Connection:
             self._send_compressed(message, self.deflate)
         else:
             self._encoder.append_message(message)
+
+    def send_unjoined(self, message: bytes) -> tuple[bytes, bytes] | None:
+        """Send a large message without a copy, ahead of nothing else.
+
+        Returns:
+            The header and the payload, to be written at once, one behind the
+            other; None if the message has to go the usual way: it is to be
+            masked or compressed, other bytes wait for `take`, or the
+            connection is not open.
+        """
+        if self.append_message is None or self.role is Role.CLIENT or len(self._encoder):
+            return None
+        return encode_header(Opcode.BINARY, len(message)), message
 
     def _send_compressed(self, message: str | Buffer, deflate: DeflateCodec) -> None:
         payload = message.encode() if isinstance(message, str) else message

@@ -174,6 +174,13 @@ class LoggedConnection(Connection):
         self._outgoing.feed(data)
         return data
 
+    def send_unjoined(self, message: bytes) -> tuple[bytes, bytes] | None:
+        """See `Connection`."""
+        parts = super().send_unjoined(message)
+        for part in parts or ():
+            self._outgoing.feed(part)
+        return parts
+
     def end(self) -> None:
         """See `Connection`."""
         super().end()

@@ -50,6 +50,9 @@ READ_SIZE = 65536
 CORK_SIZE = 65536
 """Bytes of output that are held back at most to leave together."""
 
+UNJOINED_SIZE = 128 * 1024
+"""Length from which on `bytes` are written by themselves, and not copied behind their header."""
+
 _shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = (
     weakref.WeakKeyDictionary()
 )
@@ -290,6 +293,18 @@ class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
                 transport.write(data)
         if connection.state is not OPEN:
             self._close_when_finished(connection)
+
+    def _write_unjoined(self, connection: Connection, message: bytes) -> bool:
+        """Write a large message without copying it, if it can go at once."""
+        self._flush()
+        parts = None if self._writing_paused else connection.send_unjoined(message)
+        if parts is None:
+            return False
+        header, payload = parts
+        self._transport.write(header)
+        # A view: of bytes, asyncio before Python 3.12 copies what is left after each write.
+        self._transport.write(memoryview(payload))
+        return True
 
     def flush_soon(self) -> None:
         """Write what is waiting once all that is ready to run has run."""

@@ -12,7 +12,7 @@ from ..connection import OPEN
 from ..errors import ConnectionClosed, ConnectionClosedOK
 from ..frames import CloseCode
 from .chunks import MessageChunks
-from .protocol import CORK_SIZE, SocketProtocol
+from .protocol import CORK_SIZE, UNJOINED_SIZE, SocketProtocol
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -300,7 +300,7 @@ class WebSocketStream(SocketProtocol):
         connection = self.connection
         if connection is not None and self._policy is None and self._fragment_lock is None:
             append = connection.append_message
-            if append is not None:
+            if append is not None and not (type(message) is bytes and len(message) >= UNJOINED_SIZE):
                 try:
                     waiting = append(message)  # type: ignore[arg-type]
                 except TypeError:
@@ -330,8 +330,10 @@ class WebSocketStream(SocketProtocol):
         if self._fragment_lock is not None and self._fragment_lock.locked() and self._policy is None:
             async with self._fragment_lock:  # no other message inside a fragmented one
                 pass
-        connection.send(message)  # type: ignore[arg-type]
-        self._write(connection)
+        is_large = type(message) is bytes and len(message) >= UNJOINED_SIZE
+        if not (is_large and self._write_unjoined(connection, message)):  # type: ignore[arg-type]
+            connection.send(message)  # type: ignore[arg-type]
+            self._write(connection)
         if self._writing_paused and self._policy is None:
             await self._drained()
 

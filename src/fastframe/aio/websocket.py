@@ -8,7 +8,7 @@ from ..connection import OPEN
 from ..errors import ConnectionClosed
 from ..frames import CloseCode, Role
 from .frame_log import LOGGERS
-from .protocol import SocketProtocol
+from .protocol import UNJOINED_SIZE, SocketProtocol
 
 if TYPE_CHECKING:
     import logging
@@ -84,6 +84,9 @@ class WebSocket(SocketProtocol):
         if connection is None:
             raise RuntimeError("the WebSocket is not open yet: send from on_open on")
         if self._policy is not None and self._puts_aside(connection, message):
+            return
+        is_large = type(message) is bytes and len(message) >= UNJOINED_SIZE
+        if is_large and self._write_unjoined(connection, message):  # type: ignore[arg-type]
             return
         append = connection.append_message
         if append is None:
