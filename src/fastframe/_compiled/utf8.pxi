@@ -138,7 +138,7 @@ cdef object str_of_valid_utf8(const uint8_t *data, size_t size):
 
 
 cdef inline size_t unfinished_code_point(const uint8_t *data, size_t size) noexcept:
-    """Bytes of the code point that is cut at the end of `data`: from its lead byte on (RFC 3629 section 3)."""
+    """Bytes of the code point that `data` is cut in, from its lead byte on (RFC 3629 section 3)."""
     cdef size_t start = size - 1
     while data[start] < 0xC0:
         start -= 1
