@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -145,7 +147,7 @@ def uri() -> Iterator[str]:
 def test_serve_echoes_for_the_clients_of_other_libraries(
     uri: str, talk: Callable[[str], Awaitable[list[str | bytes]]]
 ) -> None:
-    received = asyncio.run(asyncio.wait_for(talk(uri), LIMIT))  # type: ignore[arg-type]
+    received = asyncio.run(asyncio.wait_for(talk(uri), LIMIT))
     assert received == MESSAGES
 
 
@@ -156,12 +158,35 @@ def test_serve_echoes_for_node(uri: str) -> None:
     assert json.loads(done.stdout or "null") == [7, 7, 1000], done.stderr
 
 
-def test_serve_echoes_for_chromium(uri: str) -> None:
+class _EmptyPage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>a page</title>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def page_uri() -> Iterator[str]:
+    """A page of somebody else's server. Loading it also waits for Chromium's network to be up, which a socket
+    that is opened at once does not: it fails before anything has left."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _EmptyPage) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_serve_echoes_for_chromium(uri: str, page_uri: str) -> None:
     need(*COMMANDS)
     chromium = Chromium()
 
     async def talk() -> Any:
-        async with chromium.page("about:blank") as page:
+        async with chromium.page(page_uri) as page:
             return await page.evaluate(PAGE.replace("URI", json.dumps(uri)))
 
     try:
