@@ -15,7 +15,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers bench bench-servers instructions sanitize lint \
+.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins bench bench-servers instructions sanitize lint \
 	types docs wheels clean FORCE
 
 help: ## list these commands
@@ -62,6 +62,9 @@ autobahn: $(VENV)/.compiled ## all of the Autobahn testsuite, both roles (AUTOBA
 
 peers: $(VENV)/.compiled $(VENV)/.test $(VENV)/.peers ## real peers and Chromium, both ways (REQUIRE=1: all of them, or it fails)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/peers tests/browser
+
+drop-ins: $(VENV)/.compiled $(VENV)/.drop-ins ## fastframe inside of uvicorn and other libraries, with their own suites
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/drop_ins
 
 lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet
@@ -125,7 +128,7 @@ $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 

@@ -66,7 +66,7 @@ ERRORS = (
 )
 CONVERSATION = (
     "Connection Headers PerMessageDeflate Request Response Server State WebSocket WebSocketStream"
-    " broadcast connect prepare serve"
+    " broadcast connect prepare serve accelerated install status uninstall"
 )
 NAMES = f"{TYPES} {ERRORS} {CONVERSATION} BACKEND __version__ build_info"
 PUBLIC = {*FUNCTIONS, *CLASSES, *NAMES.split()}

@@ -38,6 +38,7 @@ from .errors import (
 from .frames import Close, CloseCode, Frame, FrameHeader, Opcode, Ping, Pong, Role
 
 if TYPE_CHECKING:
+    from .adapters import accelerated, install, status, uninstall
     from .aio.broadcast import broadcast, prepare
     from .aio.client import connect
     from .aio.server import Server, serve
@@ -89,6 +90,7 @@ __all__ = [
     "WebSocket",
     "WebSocketStream",
     "__version__",
+    "accelerated",
     "apply_mask",
     "apply_mask_inplace",
     "broadcast",
@@ -96,10 +98,13 @@ __all__ = [
     "connect",
     "encode_frame",
     "encode_header",
+    "install",
     "is_valid_utf8",
     "parse_header",
     "prepare",
     "serve",
+    "status",
+    "uninstall",
 ]
 
 # The codec alone is imported at once; asyncio, h11 and ssl when they are needed.
@@ -113,10 +118,14 @@ _LATE = {
     "State": "connection",
     "WebSocket": "aio.websocket",
     "WebSocketStream": "aio.stream",
+    "accelerated": "adapters",
     "broadcast": "aio.broadcast",
     "connect": "aio.client",
+    "install": "adapters",
     "prepare": "aio.broadcast",
     "serve": "aio.server",
+    "status": "adapters",
+    "uninstall": "adapters",
 }
 
 

@@ -1,0 +1,237 @@
+"""Each library's own tests, with its adapter and without it.
+
+``python -m drop_ins.adapters.suites [SUITE ...]``, in tests/. Each suite runs
+twice against the release that is installed, and every test has to end the same
+way; those that do not run once more, for some depend on the time. Suites that
+are not in the wheels come from the sdists of the package index, or from a
+folder that is named: nothing of them is kept.
+What cannot be had is told, and makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import xml.etree.ElementTree as ET
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+SECONDS = 600
+"""For one run of one suite."""
+
+PLUGIN = """
+import fastframe.adapters
+fastframe.adapters.install({library!r}, strict=True)
+
+def pytest_unconfigure():
+    assert fastframe.adapters.status()[{library!r}].depth
+"""
+
+
+class Suite(NamedTuple):
+    """How to run one."""
+
+    library: str
+    """What is installed."""
+    distribution: str
+    """Whose tests these are."""
+    arguments: tuple[str, ...]
+    """For pytest, in the folder of the tests."""
+    folder: str | None = None
+    """Of the tests, in the sdist; None if the wheel has them."""
+    environment: tuple[tuple[str, str], ...] = ()
+    needs: str | None = None
+    """A module, of pytest's plugins."""
+    setup: str = ""
+    """What the library's own runner does first."""
+
+
+QUIET = ("-p", "no:asyncio", "-p", "no:trio")
+
+SUITES = {
+    "websockets": Suite("websockets", "websockets", (*QUIET, "tests"), "tests"),
+    "wsproto": Suite("wsproto", "wsproto", (*QUIET, "tests"), "tests"),
+    "simple-websocket": Suite(
+        "wsproto",
+        "simple-websocket",
+        (*QUIET, "tests", "--deselect", "tests/test_aioclient.py", "--deselect", "tests/test_client.py"),
+        "tests",
+    ),
+    "websocket-client": Suite("websocket-client", "websocket-client", ("--pyargs", "websocket.tests")),
+    "tornado": Suite(
+        "tornado",
+        "tornado",
+        (*QUIET, "--pyargs", "tornado.test.websocket_test"),
+        setup="import logging; logging.getLogger('tornado.access').setLevel(logging.CRITICAL)",
+    ),
+    "autobahn-twisted": Suite(
+        "autobahn",
+        "autobahn",
+        (*QUIET, "--pyargs", "autobahn.websocket", "autobahn.nvx"),
+        environment=(("USE_TWISTED", "1"),),
+    ),
+    "autobahn-asyncio": Suite(
+        "autobahn",
+        "autobahn",
+        (
+            "-p",
+            "no:trio",
+            "-o",
+            "asyncio_mode=strict",
+            "--pyargs",
+            "autobahn.asyncio.test.test_aio_websocket",
+        ),
+        environment=(("USE_ASYNCIO", "1"),),
+        needs="pytest_asyncio",
+    ),
+    "daphne": Suite("autobahn", "daphne", (*QUIET, "tests/test_websocket.py"), "tests"),
+    "ws4py": Suite("ws4py", "ws4py", (*QUIET, "test", "--ignore=test/test_cherrypy.py"), "test"),
+}
+
+# They make struct.unpack fail, which is how the library reads a header and not how we do.
+INSIDE = {
+    "tests.test_protocol.ErrorTests::test_client_hits_internal_error_reading_frame",
+    "tests.test_protocol.ErrorTests::test_server_hits_internal_error_reading_frame",
+}
+
+
+class Unavailable(Exception):
+    """The tests, or what they test, cannot be had."""
+
+
+def fetched(suite: Suite, scratch: Path) -> Path:
+    """The sdist of the release that is installed, unpacked."""
+    wanted = f"{suite.distribution}=={metadata.version(suite.distribution)}"
+    command = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(scratch), wanted]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *command], capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    archives = list(scratch.glob("*.tar.gz"))
+    if done.returncode or not archives:
+        raise Unavailable(f"no sdist of {wanted}: {done.stderr.strip().splitlines()[-1:]}")
+    with tarfile.open(archives[0]) as archive:
+        # Python 3.10 has no filters before 3.10.12; what is unpacked is run as it is anyway.
+        archive.extractall(scratch)
+    return scratch / archives[0].name.removesuffix(".tar.gz")
+
+
+def outcomes(suite: Suite, folder: Path, scratch: Path, *, accelerated: bool) -> dict[str, str]:
+    """How each test ended."""
+    if suite.needs is not None and find_spec(suite.needs) is None:
+        raise Unavailable(f"it needs {suite.needs}")
+    report = scratch / f"report-{accelerated}.xml"
+    plugin = scratch / f"plugin-{accelerated}"
+    plugin.mkdir()
+    (plugin / "suite_setup.py").write_text(
+        suite.setup + (PLUGIN.format(library=suite.library) if accelerated else "")
+    )
+    environment = {**os.environ, **dict(suite.environment)}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(plugin), environment.get("PYTHONPATH")]))
+    arguments = [
+        "-c",
+        os.devnull,
+        "--rootdir",
+        ".",
+        "-q",
+        "-W",
+        "ignore",
+        "--junitxml",
+        str(report),
+        "-p",
+        "suite_setup",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, *suite.arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    if done.returncode not in (0, 1) or not report.exists():
+        raise Unavailable(f"pytest ended with {done.returncode}: {done.stdout[-2000:]}")
+    return {
+        f"{case.get('classname')}::{case.get('name')}": next(
+            (child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed"
+        )
+        for case in ET.parse(report).iter("testcase")
+    }
+
+
+def tally(results: dict[str, str]) -> str:
+    kinds = sorted(set(results.values()), key=["passed", "skipped", "failure", "error"].index)
+    return ", ".join(f"{list(results.values()).count(kind)} {kind}" for kind in kinds)
+
+
+def both(suite: Suite, folder: Path, scratch: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The outcomes without the adapter and with it."""
+    scratch.mkdir()
+    return (
+        outcomes(suite, folder, scratch, accelerated=False),
+        outcomes(suite, folder, scratch, accelerated=True),
+    )
+
+
+def differences(without: dict[str, str], with_it: dict[str, str]) -> set[str]:
+    return {test for test in {*without, *with_it} if without.get(test) != with_it.get(test)}
+
+
+def compare(name: str, sources: dict[str, Path]) -> bool:
+    """Run a suite both ways and tell; whether they agree."""
+    suite = SUITES[name]
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        folder = scratch / "tests-only"
+        folder.mkdir()
+        try:
+            release = metadata.version(suite.distribution)
+            if suite.folder is not None:
+                source = sources.get(name) or fetched(suite, scratch)
+                # Away from the library's own source, which would be tested in place of what is installed.
+                shutil.copytree(source / suite.folder, folder / suite.folder)
+            without, with_it = both(suite, folder, scratch / "once")
+            differing = differences(without, with_it)
+            if differing - INSIDE:
+                differing &= differences(*both(suite, folder, scratch / "again"))
+        except (Unavailable, FileNotFoundError, metadata.PackageNotFoundError) as why:
+            print(f"{name}: NOT RUN, {type(why).__name__}: {why}", flush=True)
+            return False
+    print(f"{name} {release}: {tally(without)} without, {tally(with_it)} with the adapter", flush=True)
+    for test in sorted(differing):
+        note = " (expected: it tests how it is done)" if test in INSIDE else ""
+        print(f"    {test}: {without.get(test)} without, {with_it.get(test)} with the adapter{note}")
+    # A suite that fails by itself proves nothing.
+    kinds = set(without.values())
+    return "passed" in kinds and kinds <= {"passed", "skipped"} and differing <= INSIDE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run the libraries' own tests with and without adapters.")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; all if none")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="SUITE=FOLDER",
+        help="a checkout of the release that is installed, for tests that no sdist has",
+    )
+    options = parser.parse_args()
+    unknown = [name for name in options.suites if name not in SUITES]
+    if unknown:
+        parser.error(f"no suite {', '.join(unknown)}")
+    sources = {name: Path(folder) for name, _, folder in (one.partition("=") for one in options.source)}
+    results = [compare(name, sources) for name in options.suites or SUITES]
+    sys.exit(not all(results))
+
+
+if __name__ == "__main__":
+    main()
