@@ -74,7 +74,7 @@ lint: $(VENV)/.dev ## ruff and cython-lint
 types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the extension itself
 	$(BIN)/python -m mypy
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
-		--allowlist tools/stubtest-allowlist.txt fastframe._codec_c
+		--allowlist tools/stubtest-allowlist.txt fastframe._codec_c fastframe.aio._native
 
 kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors too
 	@grep -E '^(kernels|not run):' $<

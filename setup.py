@@ -1,4 +1,6 @@
-"""Builds fastframe._codec_c, the compiled half of the codec; everything else is in pyproject.toml.
+"""Builds the extension: the compiled half of the codec, and modules of the hot path as they stand in Python.
+
+Everything else is in pyproject.toml.
 
 Environment variables:
     FASTFRAME_EXTENSION: ``0`` leaves the extension out; ``1`` fails if it cannot be built; unset warns
@@ -33,6 +35,31 @@ if SETTING not in ("", "0", "1"):
     sys.exit(f"FASTFRAME_EXTENSION must be 0, 1 or unset, got {SETTING!r}")
 
 
+# Compiled from Python sources that run without a compiler, too. A .pxd beside each tells C of its classes.
+AS_THEY_STAND = (
+    "connection.py",
+    "aio/arrival.py",
+    "aio/broadcast.py",
+    "aio/facts.py",
+    "aio/operation.py",
+    "aio/outlet.py",
+    "aio/protocol.py",
+    "aio/receiving.py",
+    "aio/stream.py",
+    "aio/websocket.py",
+)
+DIRECTIVES = {
+    # Annotations are mypy's: Cython would read some of them otherwise.
+    "annotation_typing": False,
+    "auto_pickle": False,
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
+    "freethreading_compatible": True,
+    "language_level": 3,
+}
+
+
 class BuildExtension(build_ext):
     """Runs Cython at build time only, its C in the temporary directory, where no wheel picks it up."""
 
@@ -42,7 +69,8 @@ class BuildExtension(build_ext):
         flags = ["/O2"] if self.compiler.compiler_type == "msvc" else ["-O3"]
         flags += os.environ.get("FASTFRAME_CFLAGS", "").split()
         for extension in self.extensions:
-            extension.sources = cythonize([extension], build_dir=self.build_temp)[0].sources
+            made = cythonize([extension], build_dir=self.build_temp, compiler_directives=DIRECTIVES)
+            extension.sources = made[0].sources
             extension.extra_compile_args = flags
         try:
             super().build_extensions()
@@ -53,6 +81,8 @@ class BuildExtension(build_ext):
             self.go_on_pure()
 
     def go_on_pure(self):
+        for extension in self.extensions:
+            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
         self.distribution.ext_modules = []
         # What is left runs everywhere, so its wheel is to be named py3-none-any.
         wheel = self.distribution.get_command_obj("bdist_wheel", create=False)
@@ -65,14 +95,16 @@ def extensions():
     if SETTING == "0" or (SETTING == "" and platform.python_implementation() != "CPython"):
         return []
     package = Path("src/fastframe")
-    included = [*package.glob("*.pxd"), *package.glob("_compiled/*.pxi"), *package.glob("_kernels/*.h")]
+    included = [*package.rglob("*.px[di]"), *package.glob("_kernels/*.h")]
+    sources = ["_codec_c.pyx", "aio/_native.pyx", *AS_THEY_STAND]
     return [
         Extension(
-            "fastframe._codec_c",
-            ["src/fastframe/_codec_c.pyx"],
+            "fastframe." + source.rpartition(".")[0].replace("/", "."),
+            [f"src/fastframe/{source}"],
             include_dirs=["src/fastframe/_kernels"],
             depends=sorted(path.as_posix() for path in included),
         )
+        for source in sources
     ]
 
 

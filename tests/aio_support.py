@@ -18,14 +18,16 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from fastframe import Connection, Server, WebSocket, WebSocketStream, connect, serve
+from fastframe.aio import outlet
 from fastframe.aio.protocol import SocketProtocol
 
 Test = Callable[..., Coroutine[Any, Any, None]]
@@ -352,3 +354,25 @@ def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
         server.load_cert_chain(certificate, key)
         client = ssl.create_default_context(cafile=str(certificate))
     return server, client
+
+
+@contextmanager
+def counted_writes() -> Iterator[Callable[[SocketProtocol], list[int]]]:
+    """Count what connections over TCP write, at the system call.
+
+    It gives a function that tells how many bytes each write of a connection took.
+    """
+    sizes: defaultdict[int, list[int]] = defaultdict(list)
+    module: Any = outlet
+    send = module.send
+
+    def counting(descriptor: int, data: Any) -> int:
+        sent: int = send(descriptor, data)
+        sizes[descriptor].append(sent)
+        return sent
+
+    module.send = counting
+    try:
+        yield lambda protocol: sizes[protocol.transport.get_extra_info("socket").fileno()]
+    finally:
+        module.send = send

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from aio_support import LOOPS, Recorder, eventually, every_loop, logged, spin, uri_of
+from aio_support import LOOPS, Recorder, counted_writes, eventually, every_loop, logged, spin, uri_of
 from raw_peer import raw_client
 
 from fastframe import PerMessageDeflate, Server, WebSocketStream, broadcast, connect, prepare, serve
@@ -304,66 +304,51 @@ async def test_broadcast_resets_a_context_only_where_there_is_one() -> None:
 # One write for what one tick brings.
 
 
-class CountingTransport:
-    """A transport that counts its writes."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self.sizes: list[int] = []
-
-    def write(self, data: bytes) -> None:
-        self.sizes.append(len(data))
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-def count_writes(server: Server) -> list[CountingTransport]:
-    counting = []
-    for protocol in server.connections:
-        protocol._transport = CountingTransport(protocol._transport)
-        counting.append(protocol._transport)
-    return counting
-
-
 @pytest.mark.parametrize("compression", [None, "deflate"])
 @every_loop
 async def test_ten_broadcasts_in_one_tick_leave_in_one_write(compression: str | None) -> None:
-    async with clients(4, compression=compression) as (server, everybody):
-        counting = count_writes(server)
-        texts = [f"{number} " * 100 for number in range(10)]
-        for text in texts:
-            broadcast(server.connections, text)
-        assert [transport.sizes for transport in counting] == [[]] * 4
-        for ws in everybody:
-            assert [await ws.recv() for _ in texts] == texts
-        assert [len(transport.sizes) for transport in counting] == [1] * 4
-        broadcast(server.connections, "the next tick")
-        for ws in everybody:
-            assert await ws.recv() == "the next tick"
-        assert [len(transport.sizes) for transport in counting] == [2] * 4
+    with counted_writes() as sizes_of:
+        async with clients(4, compression=compression) as (server, everybody):
+            await _broadcast_ten_and_one(server, everybody, sizes_of)
+
+
+async def _broadcast_ten_and_one(server: Server, everybody: list[Any], sizes_of: Any) -> None:
+    def writes() -> list[int]:
+        return [len(sizes_of(protocol)) for protocol in server.connections]
+
+    texts = [f"{number} " * 100 for number in range(10)]
+    for text in texts:
+        broadcast(server.connections, text)
+    assert writes() == [0] * 4
+    for ws in everybody:
+        assert [await ws.recv() for _ in texts] == texts
+    assert writes() == [1] * 4
+    broadcast(server.connections, "the next tick")
+    for ws in everybody:
+        assert await ws.recv() == "the next tick"
+    assert writes() == [2] * 4
 
 
 @every_loop
 async def test_send_takes_along_what_a_broadcast_left() -> None:
     async with clients(1, compression=None) as (server, [ws]):
-        [counting] = count_writes(server)
-        broadcast(server.connections, "first")
-        await next(iter(server.connections)).send("second")  # type: ignore[attr-defined]
-        assert [await ws.recv(), await ws.recv()] == ["first", "second"]
-        await spin(3)
-        assert counting.sizes == [2 + 5 + 2 + 6]
+        [protocol] = server.connections
+        with counted_writes() as sizes_of:
+            broadcast(server.connections, "first")
+            await protocol.send("second")  # type: ignore[attr-defined]
+            assert [await ws.recv(), await ws.recv()] == ["first", "second"]
+            await spin(3)
+            assert sizes_of(protocol) == [2 + 5 + 2 + 6]
 
 
 @every_loop
 async def test_much_in_one_tick_is_written_at_once() -> None:
     async with clients(2, compression=None) as (server, everybody):
-        counting = count_writes(server)
-        for _ in range(5):
-            broadcast(server.connections, bytes(20_000))
-        # 64 KiB are held back at most.
-        assert [transport.sizes for transport in counting] == [[4 * 20_004]] * 2
+        with counted_writes() as sizes_of:
+            for _ in range(5):
+                broadcast(server.connections, bytes(20_000))
+            # 64 KiB are held back at most.
+            assert [sizes_of(protocol) for protocol in server.connections] == [[4 * 20_004]] * 2
         for ws in everybody:
             assert [len(await ws.recv()) for _ in range(5)] == [20_000] * 5
 
@@ -384,9 +369,17 @@ async def test_limit_holds_within_one_tick(limit: int) -> None:
 
 @every_loop
 async def test_connection_whose_writing_fails_does_not_hinder_others() -> None:
-    class Failing(CountingTransport):
-        def write(self, data: bytes) -> None:
+    class Failing:
+        """A transport that cannot even say whether it is closing."""
+
+        def __init__(self, transport: Any) -> None:
+            self._transport = transport
+
+        def is_closing(self) -> bool:
             raise RuntimeError("not today")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._transport, name)
 
     async with clients(5, compression=None) as (server, everybody):
         broken = next(iter(server.connections))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aio_support import (
+    counted_writes,
     eventually,
     every_loop,
     pair,
@@ -267,21 +268,11 @@ async def test_messages_sent_while_more_are_queued_leave_together() -> None:
         for _ in range(50):
             await client.send("x")
         await eventually(lambda: len(server._messages) == 50, "all messages came")
-        written = []
-        transport = server.transport
-
-        class Counting:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(transport, name)
-
-            def write(self, data: bytes) -> None:
-                written.append(len(data))
-                transport.write(data)
-
-        server._transport = Counting()
-        for _ in range(50):
-            await server.send(await server.recv())
-        assert [await client.recv() for _ in range(50)] == ["x"] * 50
+        with counted_writes() as sizes_of:
+            for _ in range(50):
+                await server.send(await server.recv())
+            assert [await client.recv() for _ in range(50)] == ["x"] * 50
+            written = sizes_of(server)
         assert len(written) <= 2 and sum(written) == 50 * 3
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aio_support import (
     Recorder,
+    counted_writes,
     eventually,
     every_loop,
     logged,
@@ -29,21 +30,6 @@ from fastframe import (
 )
 
 CLOSE_1000 = (1000).to_bytes(2, "big")
-
-
-class Counting:
-    """A transport that counts the writes."""
-
-    def __init__(self, transport: Any) -> None:
-        self._counted = transport
-        self.writes: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._counted, name)
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(bytes(data))
-        self._counted.write(data)
 
 
 # Order and arguments.
@@ -268,40 +254,36 @@ async def test_all_that_is_sent_within_one_read_leaves_in_one_write(role: Role) 
             self.send(message)
 
     async with SIDES[role](Echoing) as (peer, ws):
-        counting = ws._transport = Counting(ws._transport)
-        await peer.send(b"".join(data_frame(role, 1, b"%d" % number) for number in range(20)))
-        frames = [await peer.frame() for _ in range(40)]
+        with counted_writes() as sizes_of:
+            await peer.send(b"".join(data_frame(role, 1, b"%d" % number) for number in range(20)))
+            frames = [await peer.frame() for _ in range(40)]
+            assert len(sizes_of(ws)) == 1
         assert [frame.payload for frame in frames] == [b"%d" % (number // 2) for number in range(40)]
-        assert len(counting.writes) == 1
 
 
 @BOTH
 @every_loop
 async def test_all_that_is_sent_in_on_open_leaves_in_one_write(role: Role) -> None:
     class Greeting(Recorder):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.counting = Counting(transport)
-            super().connection_made(self.counting)  # type: ignore[arg-type]
-
         def on_open(self) -> None:
             for number in range(10):
                 self.send(str(number))
 
-    async with SIDES[role](Greeting) as (peer, ws):
-        for number in range(10):
-            assert (await peer.frame()).payload == b"%d" % number
-        # The first one is the handshake's.
-        assert len(ws.counting.writes) == 2
+    with counted_writes() as sizes_of:
+        async with SIDES[role](Greeting) as (peer, ws):
+            for number in range(10):
+                assert (await peer.frame()).payload == b"%d" % number
+            assert len(sizes_of(ws)) == 1
 
 
 @BOTH
 @every_loop
 async def test_send_outside_of_a_callback_leaves_at_once(role: Role) -> None:
     async with SIDES[role](Recorder) as (peer, ws):
-        counting = ws._transport = Counting(ws._transport)
-        ws.send("a")
-        ws.send("b")
-        assert len(counting.writes) == 2
+        with counted_writes() as sizes_of:
+            ws.send("a")
+            ws.send("b")
+            assert len(sizes_of(ws)) == 2
         assert [(await peer.frame()).payload for _ in range(2)] == [b"a", b"b"]
 
 

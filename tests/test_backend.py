@@ -275,3 +275,47 @@ def _documented(codec: ModuleType, name: str) -> bool:
     for part in name.split("."):
         found = getattr(found, part)
     return bool(found.__doc__)
+
+
+# Modules that are compiled as they stand.
+
+COMPILED_TOO = [
+    "connection",
+    *(f"aio.{name}" for name in ("arrival", "broadcast", "facts", "operation", "outlet")),
+    *(f"aio.{name}" for name in ("protocol", "receiving", "stream", "websocket")),
+]
+
+
+def _files(setting: str) -> dict[str, str]:
+    program = (
+        "import importlib, json, fastframe\n"
+        f"names = {COMPILED_TOO!r}\n"
+        "print(json.dumps({name: importlib.import_module('fastframe.' + name).__file__ for name in names}))"
+    )
+    environment = os.environ | {"FASTFRAME_EXTENSION": setting}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    files: dict[str, str] = json.loads(done.stdout)
+    return files
+
+
+@pytest.mark.parametrize("setting", ["", "0", "1"])
+def test_the_hot_path_is_compiled_where_the_codec_is(setting: str) -> None:
+    has_extension = fastframe.BACKEND == "compiled"
+    if setting == "1" and not has_extension:
+        with pytest.raises(subprocess.CalledProcessError):
+            _files(setting)
+        return
+    compiled = has_extension and setting != "0"
+    for name, file in _files(setting).items():
+        assert file.endswith(".py") is not compiled, f"{name} comes from {file}"
+
+
+def test_every_module_compiled_as_it_stands_is_known_to_the_build() -> None:
+    setup = (Path(__file__).parent.parent / "setup.py").read_text(encoding="utf-8")
+    listed = setup.partition("AS_THEY_STAND = (")[2].partition(")")[0]
+    names = [
+        line.strip().strip('",').removesuffix(".py").replace("/", ".") for line in listed.strip().splitlines()
+    ]
+    assert sorted(names) == sorted(COMPILED_TOO)

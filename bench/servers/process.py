@@ -56,7 +56,7 @@ class ServerProcess:
 
     def __init__(self, server: Server, setup: Setup, programs: Programs, cpu: int | None) -> None:
         self.server = server
-        command = [str(programs.limit)]
+        command = [str(programs.limit), str(setup.copies)]
         if server.module:
             options = ["--copies", str(setup.copies)] + ["--deflate"] * setup.deflate
             options += ["--certificate", setup.certificate] if setup.certificate else []

@@ -133,7 +133,6 @@ SERVERS: tuple[Server, ...] = (
             _SERVER_ONLY,
             ("tls", "speaks no TLS"),
             ("deflate", "does not compress"),
-            ("fanout", "only echoes"),
         ),
         quick=True,
     ),

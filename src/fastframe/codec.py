@@ -51,6 +51,9 @@ if TYPE_CHECKING or BACKEND == "compiled":
     from . import _codec_c as _half
 else:
     from . import _codec_py as _half
+    from ._sources import prefer_sources
+
+    prefer_sources()
 
 apply_mask = _half.apply_mask
 apply_mask_inplace = _half.apply_mask_inplace

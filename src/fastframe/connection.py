@@ -78,6 +78,7 @@ class Connection:
         failure: why the connection fails (RFC 6455 section 7.1.7), or None.
         congested: to be set while the network takes nothing: then only the
             newest of several pings is answered.
+        control_frames: how many of the items received last are no messages.
         is_fragmenting: a message of ours in several frames is not finished.
         ending: the peer has ended the conversation, by a close frame or a
             violation, and we have not.
@@ -94,6 +95,7 @@ class Connection:
         "close_received",
         "close_sent",
         "congested",
+        "control_frames",
         "deflate",
         "ending",
         "failure",
@@ -120,6 +122,7 @@ class Connection:
         self.received_first: bool | None = None
         self.failure: ProtocolError | None = None
         self.congested = False
+        self.control_frames = 0
         self.is_fragmenting = False
         self.deflate = deflate
         self._pong: bytes | None = None
@@ -164,7 +167,8 @@ class Connection:
             items = decoder.receive(data, size)
         except ProtocolError as error:
             items = self._note_failure(error)
-        if decoder.control_frames:
+        self.control_frames = decoder.control_frames
+        if self.control_frames:
             self._answer(items)
         return items
 
@@ -178,7 +182,8 @@ class Connection:
             items = self._decoder.received(size)
         except ProtocolError as error:
             items = self._note_failure(error)
-        if self._decoder.control_frames:
+        self.control_frames = self._decoder.control_frames
+        if self.control_frames:
             self._answer(items)
         return items
 
@@ -190,11 +195,6 @@ class Connection:
     def retained(self) -> int:
         """Bytes held of what is under way: `MessageDecoder.retained`."""
         return self._decoder.retained
-
-    @property
-    def control_frames(self) -> int:
-        """How many of the items of the last `receive` are no messages."""
-        return self._decoder.control_frames
 
     def send(self, message: str | Buffer) -> None:
         """Append a message: a str as text, anything bytes-like as binary.

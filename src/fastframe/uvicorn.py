@@ -72,7 +72,7 @@ class Host:
         self.state.connections.discard(protocol)
 
 
-class WebSocketProtocol(SocketProtocol):
+class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
     """The WebSocket protocol class for uvicorn's option ``--ws``.
 
     Args:
@@ -286,7 +286,7 @@ class WebSocketProtocol(SocketProtocol):
             connection.close(close_code, close_reason)
             self._is_closed_by_application = True
             self._say_farewell(close_code, close_reason)
-            self._flush()
+            self.flush_now()
         elif connection.state is State.CLOSED or self._is_closed_by_application:
             raise self._refusal(event)
 
@@ -379,7 +379,7 @@ class WebSocketProtocol(SocketProtocol):
             close = connection.close_received
             close_code = CloseCode.NO_STATUS_RECEIVED if close.close_code is None else close.close_code
             self._say_farewell(close_code, close.close_reason)
-        self._flush()
+        self.flush_now()
 
     def _stop_answer_timer(self) -> None:
         if self._answer_timer is not None:

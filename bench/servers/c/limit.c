@@ -1,4 +1,7 @@
-/* The limit: an echo server that does nothing that an echo can do without.
+/* The limit: a server that does nothing that an echo, or a fan-out, can do without.
+ *
+ * With a number as its argument it sends each message to all that are
+ * connected, as often as the number says, the copies together. Otherwise it echoes.
  *
  * One recv and one send per readiness, no limits, no UTF-8 check, no closing
  * timeouts, and the bytes of a frame are sent on before the rest of it has come.
@@ -27,6 +30,9 @@ struct client {
 };
 
 static int poller;
+static size_t copies; /* of each message to everybody; 0: to its sender alone */
+static struct client **clients; /* all, where there are copies */
+static size_t client_count, client_room;
 static unsigned char input[READ_SIZE], output[2 * READ_SIZE];
 
 static void watch(struct client *client, int what, uint32_t events) {
@@ -34,7 +40,23 @@ static void watch(struct client *client, int what, uint32_t events) {
     if (epoll_ctl(poller, what, client->fd, &event) != 0) fail("epoll: %s", strerror(errno));
 }
 
+static void join(struct client *client) {
+    if (client_count == client_room) {
+        client_room = 2 * client_room + 64;
+        clients = realloc(clients, client_room * sizeof *clients);
+        if (!clients) fail("out of memory");
+    }
+    clients[client_count++] = client;
+}
+
+static void leave(const struct client *client) {
+    for (size_t place = 0; place < client_count; place++) {
+        if (clients[place] == client) clients[place] = clients[--client_count];
+    }
+}
+
 static void drop(struct client *client) {
+    if (copies) leave(client);
     close(client->fd);
     free(client->head);
     free(client->unsent);
@@ -128,12 +150,29 @@ static size_t echo(struct client *client, const unsigned char *data, size_t size
     return (size_t)(out - start);
 }
 
+/* Sends a whole message to everybody; who does not take it is dropped when it is next heard of. */
+static void fan_out(const unsigned char *message, size_t size) {
+    static unsigned char joined[READ_SIZE];
+    if (size * copies > sizeof joined) fail("a message of %zu bytes is too long to fan out", size);
+    for (size_t copy = 0; copy < copies; copy++) memcpy(joined + copy * size, message, size);
+    for (size_t place = 0; place < client_count; place++) {
+        struct client *client = clients[place];
+        if (client->unsent) fail("a client of a fan-out does not read");
+        if (client->is_open) (void)send_all(client, joined, size * copies);
+    }
+}
+
 static bool readable(struct client *client) {
     ssize_t count = recv(client->fd, input, READ_SIZE, 0);
     if (count < 0) return errno == EAGAIN;
     if (count == 0) return false;
     if (!client->is_open) return read_request(client, input, (size_t)count) != 0;
     size_t size = echo(client, input, (size_t)count, output);
+    if (copies && !client->closing) {
+        if (client->left || client->header_size) fail("a message to fan out came in parts");
+        if (size) fan_out(output, size);
+        return true;
+    }
     if (size && !send_all(client, output, size)) return false;
     return !client->closing || client->unsent;
 }
@@ -146,6 +185,7 @@ static void accept_clients(int listener) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct client *client = allocate(sizeof *client);
         client->fd = fd;
+        if (copies) join(client);
         watch(client, EPOLL_CTL_ADD, EPOLLIN);
     }
 }
@@ -163,7 +203,8 @@ static int listen_anywhere(void) {
     return listener;
 }
 
-int main(void) {
+int main(int count_of_arguments, char **arguments) {
+    if (count_of_arguments > 1) copies = strtoul(arguments[1], NULL, 10);
     raise_descriptor_limit();
     poller = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_anywhere();

@@ -115,14 +115,19 @@ def broadcast(
     Raises:
         ValueError: a client's connection is among them.
     """
-    prepared = message if isinstance(message, Prepared) else Prepared(message)
+    return _send_to_all(connections, message if isinstance(message, Prepared) else Prepared(message), limit)
+
+
+def _send_to_all(
+    connections: Iterable[SocketProtocol], prepared: Prepared, limit: int
+) -> list[SocketProtocol]:
     plain, server = prepared.plain, Role.SERVER
     # What waits has to be counted only where it can be this much: as long as
     # writing is not paused the transport has up to `write_limit` bytes, and
     # `send` and broadcasts hold back up to CORK_SIZE each.
     unseen = limit - 2 * CORK_SIZE
     sent: list[SocketProtocol] = []
-    skipped = []
+    skipped: list[SocketProtocol] = []
     try:
         for protocol in connections:
             connection = protocol.connection

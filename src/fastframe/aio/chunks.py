@@ -15,7 +15,7 @@ class Source(Protocol):
     async def attach(self, chunks: MessageChunks) -> None:
         """Let the next message go to `chunks`."""
 
-    def more(self) -> Awaitable[None]:
+    def anything(self) -> Awaitable[None]:
         """To be awaited for anything to be received."""
 
     def drained(self) -> None:
@@ -50,7 +50,7 @@ class MessageChunks(AsyncIterator[str | bytes]):
                 raise RuntimeError("the rest of this message was dropped: something else was received")
             if self.is_complete:
                 raise StopAsyncIteration
-            await self._source.more()
+            await self._source.anything()
         chunk = self._waiting.popleft()
         self.size -= len(chunk)
         if not self._waiting:

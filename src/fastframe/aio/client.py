@@ -27,10 +27,13 @@ from .websocket import WebSocket
 
 if TYPE_CHECKING:
     import socket
+    from typing import TypeAlias
 
     from ..deflate import PerMessageDeflate
     from ..proxies import Proxy
     from ..uri import WebSocketURI
+
+    Form: TypeAlias = WebSocket | WebSocketStream
 
 __all__ = ["connect"]
 
@@ -70,9 +73,7 @@ class _Attempt:
         self._protocol: SocketProtocol | None = None
         self._outcome: asyncio.Future[None] = loop.create_future()
 
-    async def run(
-        self, form: type[SocketProtocol], address: dict[str, Any], proxy: Proxy | None
-    ) -> SocketProtocol:
+    async def run(self, form: type[Form], address: dict[str, Any], proxy: Proxy | None) -> Form:
         """Connect and wait for the handshake's end."""
         path = address.pop("path", None)
         if proxy is not None:
@@ -170,7 +171,7 @@ async def _close(connection: WebSocketStream | WebSocket) -> None:
 class _Connecting(AwaitableContext[Any]):
     """Connects when it is awaited, entered as a context manager, or iterated over."""
 
-    def __init__(self, uri: str, form: type[SocketProtocol], options: ClientOptions) -> None:
+    def __init__(self, uri: str, form: type[Form], options: ClientOptions) -> None:
         super().__init__(self._connect, _close)
         self._uri = uri
         self._form = form
@@ -199,7 +200,7 @@ class _Connecting(AwaitableContext[Any]):
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(wait * factor, longest)
 
-    async def _connect(self) -> SocketProtocol:
+    async def _connect(self) -> Form:
         attempt = asyncio.ensure_future(self._follow())
         try:
             await asyncio.wait([attempt], timeout=self._options.open_timeout)
@@ -216,7 +217,7 @@ class _Connecting(AwaitableContext[Any]):
             raise TimeoutError(f"no connection to {self._way()} within {self._options.open_timeout} s")
         return attempt.result()
 
-    async def _follow(self) -> SocketProtocol:
+    async def _follow(self) -> Form:
         """Connect, and follow redirections."""
         uri = self._uri
         options = self._options

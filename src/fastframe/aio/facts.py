@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..handshake import Request, Response
     from ..liveness import Liveness
     from .backlog import Backlog
+    from .outlet import Outlet
 
 __all__ = ["SocketFacts"]
 
@@ -25,6 +26,7 @@ class SocketFacts:
         "__weakref__",
         "_backlog",
         "_liveness",
+        "_outlet",
         "_transport",
         "connection",
         "dropped_messages",
@@ -36,6 +38,7 @@ class SocketFacts:
     def __init__(self) -> None:
         self._transport: Any = None
         self._liveness: Liveness | None = None
+        self._outlet: Outlet | None = None
         self._backlog: Backlog | None = None
         self.connection: Connection | None = None
         """The conversation, sans I/O; None before it begins."""
@@ -57,9 +60,9 @@ class SocketFacts:
     @property
     def buffered_amount(self) -> int:
         """Bytes sent by the application that have not left for the network."""
-        if self.connection is None or self._transport is None:
+        if self.connection is None or self._outlet is None:
             return 0
-        waiting = int(self._transport.get_write_buffer_size()) + len(self.connection)
+        waiting = self._outlet.waiting + len(self.connection)
         return waiting if self._backlog is None else waiting + self._backlog.size
 
     @property

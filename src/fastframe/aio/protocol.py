@@ -20,6 +20,7 @@ from .backlog import Backlog, append_message
 from .facts import SocketFacts
 from .frame_log import logged
 from .keepalive import Keepalive
+from .outlet import Outlet
 from .settings import (
     DEFAULT_MAX_QUEUE,
     DEFAULT_WRITE_LIMIT,
@@ -72,7 +73,7 @@ def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
     return buffer
 
 
-class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
+class SocketProtocol(SocketFacts):
     """A connection's way from the socket to its `Connection` and back."""
 
     __slots__ = (
@@ -213,6 +214,10 @@ class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
         self._writing_paused = False
         if self.connection is not None:
             self.connection.congested = False
+        if self._outlet is not None:
+            self._outlet.resume()
+            if self._writing_paused:
+                return
         self._flush()
         self._drain_backlog()
         if not self._writing_paused:
@@ -225,6 +230,7 @@ class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
         self._opening = None
         self.connection = connection = logged(connection, self)
         settings = self._settings
+        self._outlet = Outlet(self._transport, self._loop, settings.write_limit)
         if settings.ping_interval is not None:
             self._liveness = Liveness(settings.ping_interval, settings.ping_timeout, self._loop.time())
             self._keepalive = Keepalive.of(self._loop, self._liveness.step)
@@ -284,26 +290,24 @@ class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         """Write what is waiting, unless the network is not keeping up."""
-        connection, transport = self.connection, self._transport
-        if connection is None or connection.state is CLOSED:
+        connection, outlet = self.connection, self._outlet
+        if connection is None or outlet is None or connection.state is CLOSED:
             return
         if not self._writing_paused:
             data = connection.take()
             if data:
-                transport.write(data)
+                outlet.write(data)
         if connection.state is not OPEN:
             self._close_when_finished(connection)
 
     def _write_unjoined(self, connection: Connection, message: bytes) -> bool:
         """Write a large message without copying it, if it can go at once."""
         self._flush()
-        parts = None if self._writing_paused else connection.send_unjoined(message)
-        if parts is None:
+        outlet = None if self._writing_paused else self._outlet
+        parts = None if outlet is None else connection.send_unjoined(message)
+        if outlet is None or parts is None:
             return False
-        header, payload = parts
-        self._transport.write(header)
-        # A view: of bytes, asyncio before Python 3.12 copies what is left after each write.
-        self._transport.write(memoryview(payload))
+        outlet.write_two(*parts)
         return True
 
     def flush_soon(self) -> None:
@@ -345,7 +349,7 @@ class SocketProtocol(SocketFacts, asyncio.BufferedProtocol):
         liveness, connection, keepalive = self._liveness, self.connection, self._keepalive
         if liveness is None or keepalive is None or connection is None or connection.state is not OPEN:
             return
-        unsent = self._transport.get_write_buffer_size() + len(connection)
+        unsent = self.buffered_amount
         if self._reading_paused and not unsent:
             liveness.heard = True  # nothing can be heard of a peer that nobody listens to
         verdict = liveness.check(self._loop.time(), unsent)

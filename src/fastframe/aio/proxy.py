@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl as ssl_module
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InvalidResponse, ProxyError
 from ..proxies import HTTPTunnel, Proxy, parse_proxy, proxy_of_the_system
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from ..uri import WebSocketURI
-    from .protocol import SocketProtocol
 
 __all__ = ["ProxyChoice"]
 
@@ -26,6 +25,8 @@ _NO_LIMIT = 1e6
 # The server, or the way to it, does not work just now: RFC 1928 section 6 (general failure, network
 # or host unreachable, refused, TTL expired), and 91 of SOCKS4 (rejected or failed).
 _PASSING_REPLIES = (1, 3, 4, 5, 6, 91)
+
+_Protocol = TypeVar("_Protocol", bound=asyncio.BufferedProtocol)
 
 
 class ProxyChoice:
@@ -69,8 +70,8 @@ class ProxyChoice:
         return proxy_of_the_system(uri) if self._from_system else self._given
 
     async def connect(
-        self, proxy: Proxy, factory: Callable[[], SocketProtocol], host: str, port: int, **tls: Any
-    ) -> SocketProtocol:
+        self, proxy: Proxy, factory: Callable[[], _Protocol], host: str, port: int, **tls: Any
+    ) -> _Protocol:
         """As `loop.create_connection`, through a proxy; `tls` is for the server."""
         loop = asyncio.get_running_loop()
         if proxy.scheme.startswith("socks"):

@@ -235,7 +235,7 @@ class Server:
                 sockets.pop(name)
             self._listening = await self.loop.create_unix_server(self._new_connection, path, **sockets)
 
-    def _new_connection(self) -> SocketProtocol:
+    def _new_connection(self) -> WebSocket | WebSocketStream:
         return self._form(self)
 
     @property

@@ -4,286 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
 
+from ..codec import BACKEND
 from ..connection import OPEN
-from ..errors import ConnectionClosed, ConnectionClosedOK
+from ..errors import ConnectionClosed
 from ..frames import CloseCode
-from .chunks import MessageChunks
-from .protocol import CORK_SIZE, UNJOINED_SIZE, SocketProtocol
+from .fragments import each, is_fragmented
+from .operation import Operation
+from .protocol import CORK_SIZE, UNJOINED_SIZE
+from .receiving import ReceivingForm
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
     from ..connection import Connection
     from .settings import Owner
 
 __all__ = ["WebSocketStream"]
 
-# What an empty queue is: a deque takes 760 bytes, which an idle connection has no use for.
-_NONE: Final[deque[Any]] = deque()
 
+class CoroutineForm(ReceivingForm):
+    """A WebSocket to await on: all but what makes it a protocol of asyncio."""
 
-class WebSocketStream(SocketProtocol):
-    """A WebSocket to await on. All of it belongs to the event loop's thread.
-
-    One coroutine at a time may receive; any number may send. Cancelling a
-    `recv` loses no message; cancelling a `send` leaves the message sent.
-    """
-
-    __slots__ = (
-        "_answer_timer",
-        "_chunks",
-        "_closed_error",
-        "_closed_waiter",
-        "_drain_waiters",
-        "_fragment_lock",
-        "_is_deaf",
-        "_messages",
-        "_queued",
-        "_streams",
-        "_waiter",
-    )
+    __slots__ = ("_closed_waiter", "_drain_waiters", "_fragment_lock")
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
-        self._messages = _NONE
-        self._queued = 0
-        self._answer_timer: asyncio.TimerHandle | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._drain_waiters: list[asyncio.Future[None]] | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
-        self._closed_error: ConnectionClosed | None = None
         self._fragment_lock: asyncio.Lock | None = None
-        # Who takes the message under way in chunks, and whether anybody ever did.
-        self._chunks: MessageChunks | None = None
-        self._streams = False
-        # What comes while closing was too much, so that there is a gap.
-        self._is_deaf = False
 
     def _opened(self) -> None:
         self._owner.opened(self)
 
-    # Receiving.
-
-    async def recv(self) -> str | bytes:
-        """Wait for the next message: a str if it is text, bytes if it is binary.
-
-        Raises:
-            ConnectionClosed: there will be none, and why.
-            RuntimeError: another coroutine is receiving.
-        """
-        while not self._messages:
-            await self._more()
-        return self._next_message()
-
-    async def recv_many(self, most: int | None = None) -> list[str | bytes]:
-        """Wait for a message and take all that are there, `most` at most.
-
-        Raises:
-            ConnectionClosed, RuntimeError: as `recv`.
-            ValueError: `most` is not positive.
-        """
-        if most is not None and most < 1:
-            raise ValueError(f"most must be positive, got {most}")
-        while not self._messages:
-            await self._more()
-        count = len(self._messages) if most is None else min(most, len(self._messages))
-        return [self._next_message() for _ in range(count)]
-
-    async def recv_latest(self) -> str | bytes:
-        """Wait for a message, and take the newest; the older ones are dropped.
-
-        Raises:
-            ConnectionClosed, RuntimeError: as `recv`.
-        """
-        return (await self.recv_many())[-1]
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        while not self._messages:
-            try:
-                await self._more()
-            except ConnectionClosedOK:
-                raise StopAsyncIteration from None
-        messages = self._messages
-        message: str | bytes = messages.popleft()
-        if not messages:
-            self._took_all()
-        return message
-
-    def recv_streaming(self) -> AsyncIterator[str | bytes]:
-        """Receive the next message in chunks, as they come.
-
-        ::
-
-            async for chunk in ws.recv_streaming():
-                file.write(chunk)
-
-        A chunk is what has come since the one before, however the peer cut
-        its frames: str if the message is text, and never cut inside a code
-        point, bytes if it is binary. There is at least one, empty if the
-        message is. While chunks are not taken, reading pauses at `max_queue`
-        bytes; so with ``max_size=None`` (and ``max_fragments=None``, if it
-        comes in small frames) a message may be larger than memory. A
-        compressed message is inflated whole, and comes as one chunk.
-
-        To leave it early is fine: the rest of the message is dropped when
-        something else is received.
-
-        Returns:
-            An asynchronous iterator. It raises as `recv`, also in the middle
-            of a message; and a `RuntimeError` after something else was received.
-        """
-        self._streams = True
-        return MessageChunks(self)
-
-    def _next_message(self) -> str | bytes:
-        message: str | bytes = self._messages.popleft()
-        if not self._messages:
-            self._took_all()
-        return message
-
-    def _took_all(self) -> None:
-        self._messages = _NONE
-        self._queued = 0
-        if self._reading_paused:
-            self.resume_reading()
-
-    def _more(self) -> asyncio.Future[None]:
-        """To be awaited for whole messages; chunks of one under way are given up."""
-        if self._chunks is not None and not self._is_awaited():
-            self._chunks.abandon()
-        return self.more()
-
-    def _is_awaited(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
-
-    def more(self) -> asyncio.Future[None]:
-        """To be awaited for anything to be received: the application has taken all there was.
-
-        Raises:
-            ConnectionClosed, RuntimeError: as `recv`.
-        """
-        connection = self.connection
-        if connection is not None and connection.ending:
-            self._conclude()
-        if self._closed_error is not None:
-            raise self._closed_error.with_traceback(None)
-        if connection is not None and connection.over:
-            # A peer that broke the rules may keep its socket open for long.
-            raise connection.closed_exception()
-        if self._is_awaited():
-            raise RuntimeError("another coroutine is receiving from this WebSocket already")
-        if self._reading_paused:
-            self.resume_reading()
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
-
-    async def attach(self, chunks: MessageChunks) -> None:
-        """Give the next message to `chunks`.
-
-        Raises:
-            ConnectionClosed, RuntimeError: as `recv`.
-        """
-        if self._is_awaited():
-            self.more()  # which refuses
-        if self._chunks is not None:
-            self._chunks.abandon()
-        while not self._messages and self._chunks is not None and not self._chunks.is_complete:
-            await self.more()
-        self._chunks = chunks
-        if self._messages:
-            chunks.finish(self._next_message())
-        elif self.connection is not None and not (self._in_place or self._is_deaf):
-            # In place, the read that is under way brings along what was read before.
-            chunks.add(self.connection.take_chunk())
-
-    def drained(self) -> None:
-        """All chunks there were have been taken."""
-        if self._reading_paused and self._queued <= self._settings.max_queue:
-            self.resume_reading()
-
-    def _deliver(self, messages: list[str | bytes], size: int) -> None:
-        if self._is_deaf:
-            return
-        if self._chunks is not None and not self._chunks.is_complete:
-            self._chunks.finish(messages[0])
-            messages = messages[1:]
-            self._wake()
-        if not messages:
-            return
-        if self.connection is not None and self.connection.deflate is not None:
-            # What came through the socket says little about what it grew to.
-            size = sum(map(len, messages))
-        elif len(messages[0]) > size:
-            size += len(messages[0])  # most of it came in earlier reads
-        if self._messages:
-            self._messages.extend(messages)
-        elif messages:
-            self._messages = deque(messages)
-        self._queued += size
-        if self._queued > self._settings.max_queue:
-            self._has_enough()
-        self._wake()
-
-    def _progressed(self, connection: Connection) -> None:
-        if connection.over:
-            self._wake()
-        if not self._streams:
-            return  # it will be taken whole, and max_size bounds it
-        chunks = self._chunks
-        if self._is_deaf:
-            connection.take_chunk()
-        elif chunks is None or chunks.is_complete:
-            if not self._is_awaited() and connection.retained > self._settings.max_queue:
-                self._has_enough()
-        else:
-            chunks.add(connection.take_chunk())
-            if chunks.size > self._settings.max_queue and not self._is_awaited():
-                self._has_enough()
-            if chunks.size:
-                self._wake()
-
-    def _has_enough(self) -> None:
-        if self.ready_state is OPEN:
-            self.pause_reading()
-        else:
-            # Reading goes on to see the peer's close frame, not to fill memory.
-            self._is_deaf = True
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _answered(self) -> None:
-        if self._messages or (self._chunks is not None and self._chunks.size):
-            # It is when it asks for more; but it has not for ever.
-            self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)
-        else:
-            self._conclude()
-            self._wake()
-
-    def _conclude(self) -> None:
-        self._stop_answer_timer()
-        super()._conclude()
-        self._flush()
-
-    def _stop_answer_timer(self) -> None:
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
-            self._answer_timer = None
-
     # Sending.
 
-    async def send(self, message: str | Buffer | Iterable[Any] | AsyncIterable[Any]) -> None:
+    def send(self, message: str | Buffer | Iterable[Any] | AsyncIterable[Any]) -> Coroutine[Any, Any, None]:
         """Send a message; wait only while the network is not keeping up.
 
         With another `slow_consumer` than "wait" a whole message never waits.
@@ -297,28 +57,26 @@ class WebSocketStream(SocketProtocol):
             ConnectionClosed: the connection is closing, or closed.
             TypeError: `message` is none of these.
         """
+        return _sending(self, message)
+
+    def begin_send(self, message: Any) -> Coroutine[Any, Any, None] | None:
+        """Send a message if nothing stands in its way; return what is to be awaited otherwise."""
         connection = self.connection
         if connection is not None and self._policy is None and self._fragment_lock is None:
             append = connection.append_message
             if append is not None and not (type(message) is bytes and len(message) >= UNJOINED_SIZE):
                 try:
-                    waiting = append(message)  # type: ignore[arg-type]
+                    waiting = append(message)
                 except TypeError:
                     pass  # it may be an iterable
                 else:
-                    # More messages to handle are likely to bring more to send: all of it leaves together.
-                    if not self._messages or waiting >= CORK_SIZE:
-                        self._flush()
-                    elif not self._flush_scheduled:
-                        self.flush_soon()
-                    if self._writing_paused:
-                        await self._drained()
-                    return
-        await self._send_carefully(message)
+                    self._write_in_time(waiting)
+                    return self._drained() if self._writing_paused else None
+        return self._send_carefully(message)
 
     async def _send_carefully(self, message: str | Buffer | Iterable[Any] | AsyncIterable[Any]) -> None:
         """Send what may be an iterable, or compressed, or has to wait for others, or is to be put aside."""
-        if not isinstance(message, (str, bytes, bytearray, memoryview)) and _is_fragmented(message):
+        if not isinstance(message, (str, bytes, bytearray, memoryview)) and is_fragmented(message):
             await self._send_fragments(message)
             return
         connection = self.connection
@@ -333,19 +91,19 @@ class WebSocketStream(SocketProtocol):
         is_large = type(message) is bytes and len(message) >= UNJOINED_SIZE
         if not (is_large and self._write_unjoined(connection, message)):  # type: ignore[arg-type]
             connection.send(message)  # type: ignore[arg-type]
-            self._write(connection)
+            self._write_in_time(len(connection))
         if self._writing_paused and self._policy is None:
             await self._drained()
 
-    def _write(self, connection: Connection) -> None:
+    def _write_in_time(self, waiting: int) -> None:
         # More messages to handle are likely to bring more to send: all of it leaves together.
-        if self._messages and len(connection) < CORK_SIZE:
-            self.flush_soon()
-        else:
+        if waiting >= CORK_SIZE or not (self._corked or self._messages):
             self._flush()
+        elif not (self._corked or self._flush_scheduled):
+            self.flush_soon()
 
     async def _written(self, connection: Connection) -> None:
-        self._write(connection)
+        self._write_in_time(len(connection))
         if self._writing_paused:
             await self._drained()
 
@@ -374,7 +132,7 @@ class WebSocketStream(SocketProtocol):
             first = True
             is_text = False
             try:
-                async for fragment in _each(fragments):
+                async for fragment in each(fragments):
                     if not first and isinstance(fragment, str) is not is_text:
                         raise TypeError("the fragments of a message must be all str or all bytes-like")
                     connection.send_fragment(fragment, first=first, last=False)
@@ -447,18 +205,16 @@ class WebSocketStream(SocketProtocol):
         await asyncio.shield(self._closed_waiter)
 
     def _closed(self, error: ConnectionClosed) -> None:
-        self._stop_answer_timer()
-        self._closed_error = error
-        self._chunks = None
-        for waiter in (self._waiter, self._closed_waiter):
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+        if self._closed_waiter is not None and not self._closed_waiter.done():
+            self._closed_waiter.set_result(None)
         waiters, self._drain_waiters = self._drain_waiters, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_exception(error)
+                waiter.exception()  # nobody has to look
+        super()._closed(error)
 
-    async def __aenter__(self) -> WebSocketStream:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -467,24 +223,68 @@ class WebSocketStream(SocketProtocol):
         await self.close(CloseCode.NORMAL_CLOSURE if error is None else CloseCode.INTERNAL_ERROR)
 
 
-def _is_fragmented(message: object) -> bool:
-    if isinstance(message, Mapping):
-        raise TypeError("a mapping is no message; its keys would be sent as fragments")
-    try:
-        memoryview(message)  # type: ignore[arg-type]
-    except TypeError:
-        if not isinstance(message, (Iterable, AsyncIterable)):
-            raise TypeError(
-                f"message must be str, bytes-like or an iterable of them, not {type(message).__name__}"
-            ) from None
-        return True
-    return False
+class Sending(Operation):
+    """`send`."""
+
+    __slots__ = ("_message", "_rest", "_sink")
+
+    name = "send"
+    _sink: CoroutineForm
+    _message: Any
+    _rest: Any
+
+    def step(self) -> Any:
+        """See `Operation`."""
+        if not self.has_begun:
+            self.begin()
+            self.is_done = True
+            rest = self._sink.begin_send(self._message)
+            if rest is None:
+                return None
+            self.is_done = False
+            self._rest = rest.__await__()
+        elif self.is_done:
+            self.begin()  # which refuses
+        try:
+            return self._rest.send(None)
+        except StopIteration:
+            self.is_done = True
+            return None
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """See `collections.abc.Coroutine`."""
+        if self.is_done or not self.has_begun:
+            return super().throw(kind, value, traceback)
+        if value is None and traceback is None:
+            return self._rest.throw(kind)
+        return self._rest.throw(kind, value, traceback)
+
+    def close(self) -> None:
+        """See `collections.abc.Coroutine`."""
+        if self.has_begun and not self.is_done:
+            self._rest.close()
+        super().close()
 
 
-async def _each(fragments: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(fragments, AsyncIterable):
-        async for fragment in fragments:
-            yield fragment
-    else:
-        for fragment in fragments:
-            yield fragment
+def _sending(sink: CoroutineForm, message: object) -> Sending:
+    operation = Sending.__new__(Sending)
+    operation.has_begun = operation.is_done = False
+    operation._sink = sink
+    operation._message = message
+    return operation
+
+
+if BACKEND == "compiled":
+    from ._native import complete
+
+    complete(Sending)
+
+
+class WebSocketStream(CoroutineForm, asyncio.BufferedProtocol):
+    """A WebSocket to await on. All of it belongs to the event loop's thread.
+
+    One coroutine at a time may receive; any number may send. Cancelling a
+    `recv` loses no message; cancelling a `send` leaves the message sent.
+    """
+
+    __slots__ = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from ..connection import OPEN
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["WebSocket"]
 
 
-class WebSocket(SocketProtocol):
+class CallbackForm(SocketProtocol):
     """A WebSocket that calls you: derive from it and override the ``on_`` methods.
 
     It follows the browser's interface of the same name
@@ -34,7 +35,7 @@ class WebSocket(SocketProtocol):
     called is not delivered any more.
     """
 
-    __slots__ = ("__dict__", "_has_erred")
+    __slots__ = ("_has_erred",)
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
@@ -180,3 +181,20 @@ class WebSocket(SocketProtocol):
     def _logger(self) -> logging.Logger:
         role = Role.SERVER if self.connection is None else self.connection.role
         return LOGGERS[role]
+
+
+class WebSocket(CallbackForm, asyncio.BufferedProtocol):
+    """A WebSocket that calls you: derive from it and override the ``on_`` methods.
+
+    It follows the browser's interface of the same name
+    (https://websockets.spec.whatwg.org/): `ready_state`, `buffered_amount`,
+    `protocol`, `extensions`, `send`, `close`. Nothing stands between the codec
+    and `on_message`: no queue, no task. The methods run in the event loop and
+    must not block. All of it belongs to the event loop's thread.
+
+    An exception in a method is logged, given to `on_error`, and ends the
+    connection with 1011. As in the browser, what comes after `close` was
+    called is not delivered any more.
+    """
+
+    __slots__ = ("__dict__",)

@@ -1,0 +1,90 @@
+# cython: language_level=3
+"""What the modules beside this one would do in Python, if Python let them: one slot, and one system call.
+
+The slot is the one by which the interpreter resumes a coroutine without an
+exception that carries its result (`PyAsyncMethods.am_send`). Cython has no
+name for it. What it does here is what `Operation.__next__` does.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+
+from .operation cimport Operation
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) noexcept
+
+    ctypedef struct PyAsyncMethods:
+        sendfunc am_send
+
+    ctypedef struct PyTypeObject:
+        PyAsyncMethods *tp_as_async
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
+        (void)descriptor; (void)data; (void)size;
+        return -1; /* a socket is no file here: `Outlet` never comes to this */
+    }
+    #else
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
+    #endif
+    static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
+        return send(descriptor, data, (size_t)size, MSG_NOSIGNAL);
+    }
+    #endif
+    """
+    Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) nogil
+
+ctypedef int (*resumefunc)(Operation, PyObject **) noexcept
+
+
+cdef int resume(Operation operation, PyObject **result) except -1:
+    value = operation.step()
+    Py_INCREF(value)
+    result[0] = <PyObject *>value
+    return operation.is_done
+
+
+cdef PySendResult am_send(PyObject *operation, PyObject *argument, PyObject **result) noexcept:
+    result[0] = NULL
+    # The exception of a step is the interpreter's to see, not this function's to handle.
+    cdef int is_done = (<resumefunc>resume)(<Operation>operation, result)
+    return PYGEN_ERROR if is_done < 0 else PYGEN_RETURN if is_done else PYGEN_NEXT
+
+
+def complete(type kind):
+    """Give a kind of `Operation` its slot."""
+    (<PyTypeObject *>kind).tp_as_async.am_send = am_send
+
+
+def send(int descriptor, data):
+    """Write to a socket that does not block.
+
+    Args:
+        descriptor: its file descriptor.
+        data: bytes-like.
+
+    Returns:
+        How many bytes the system has taken; 0 for any error.
+    """
+    cdef Py_buffer view
+    cdef Py_ssize_t sent
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    # To take the GIL back from a busy thread can cost more than to send this much.
+    if view.len < 262144:
+        sent = send_now(descriptor, view.buf, view.len)
+    else:
+        with nogil:
+            sent = send_now(descriptor, view.buf, view.len)
+    PyBuffer_Release(&view)
+    return sent if sent > 0 else 0

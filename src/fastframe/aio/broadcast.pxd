@@ -1,0 +1,18 @@
+cimport cython
+
+from ..connection cimport Connection
+from .protocol cimport SocketProtocol
+
+
+@cython.locals(protocol=SocketProtocol, connection=Connection, sent=list, skipped=list)
+cdef list _send_to_all(connections, prepared, limit)
+
+
+cdef class _Cork:
+    cdef object __weakref__
+    cdef Py_ssize_t _size
+    cdef set _waiting
+    cdef public bint is_drawn
+
+    @cython.locals(protocol=SocketProtocol)
+    cdef object _flush(self)

@@ -1,0 +1,24 @@
+cimport cython
+
+from .operation cimport Operation
+from .receiving cimport ReceivingForm
+
+
+cdef class CoroutineForm(ReceivingForm):
+    cdef public object _closed_waiter
+    cdef public object _drain_waiters
+    cdef public object _fragment_lock
+
+    cdef object begin_send(self, message)
+    cdef object _write_in_time(self, Py_ssize_t waiting)
+
+
+@cython.final
+cdef class Sending(Operation):
+    cdef CoroutineForm _sink
+    cdef object _message
+    cdef object _rest
+
+
+@cython.locals(operation=Sending)
+cdef Sending _sending(CoroutineForm sink, object message)

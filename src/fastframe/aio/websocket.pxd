@@ -1,0 +1,5 @@
+from .protocol cimport SocketProtocol
+
+
+cdef class CallbackForm(SocketProtocol):
+    cdef public bint _has_erred
