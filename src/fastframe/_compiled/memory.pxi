@@ -120,7 +120,7 @@ cdef extern from *:
     """
     void ff_keep_freed_memory() noexcept
 
-cdef size_t LARGE_SIZE = 256 * 1024
+cdef size_t LARGE_SIZE = 64 * 1024
 
 # Memory taken on the word of a header alone, before any of the payload came.
 cdef size_t TRUSTED_SIZE = 1024 * 1024

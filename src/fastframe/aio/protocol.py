@@ -45,10 +45,13 @@ __all__ = [
     "SocketProtocol",
 ]
 
-READ_SIZE = 65536
-"""Bytes asked of the socket at once; a frame that lacks more is read in place."""
+READ_SIZE = 262144
+"""Bytes asked of the socket at once."""
 
-CORK_SIZE = 65536
+IN_PLACE_SIZE = 65536
+"""Bytes from which on a read is likely to go on, and what a frame lacks is worth being read in place."""
+
+CORK_SIZE = 131072
 """Bytes of output that are held back at most to leave together."""
 
 UNJOINED_SIZE = 128 * 1024
@@ -65,7 +68,7 @@ def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
     # there each needs a buffer of its own.
     proactor = getattr(asyncio, "ProactorEventLoop", None)
     if proactor is not None and isinstance(loop, proactor):
-        return memoryview(bytearray(READ_SIZE))
+        return memoryview(bytearray(IN_PLACE_SIZE))
     buffer = _shared_buffers.get(loop)
     if buffer is None:
         # A view, because asyncio's TLS reads on into a slice of what it is given.
@@ -142,9 +145,8 @@ class SocketProtocol(SocketFacts):
         self._opening = self._owner.connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        # Only what has filled the buffer is likely to go on.
         if self._was_full and self.connection is not None:
-            view = self.connection.get_buffer(READ_SIZE)
+            view = self.connection.get_buffer(IN_PLACE_SIZE)
             if view is not None:
                 self._in_place = True
                 return view
@@ -163,7 +165,7 @@ class SocketProtocol(SocketFacts):
             items = connection.received(nbytes)
         else:
             items = connection.receive(self._buffer, nbytes)
-            self._was_full = nbytes == READ_SIZE
+            self._was_full = nbytes >= IN_PLACE_SIZE
         self._handle(connection, items, nbytes)
 
     def eof_received(self) -> None:
