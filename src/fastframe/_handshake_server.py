@@ -18,18 +18,16 @@ from ._handshake_common import (
     MESSAGE_HEADERS,
     PRODUCT,
     VERSION,
-    Fields,
     Request,
     Response,
+    accept_checked_key,
     accept_key,
     check_key,
     check_subprotocols,
-    listed,
     refuse_headers,
-    single,
 )
 from ._http_head import HeadLimits, HeadReader
-from ._http_request import check_request, cut_request, remembering
+from ._http_request import RequestHead, check_request, cut_request, remembering
 from .errors import InvalidRequest
 from .http_headers import (
     Headers,
@@ -199,7 +197,7 @@ class ServerHandshake:
         check_request(parsed)
         self.request = request = Request(parsed.target, parsed.headers, _is_upgrade(parsed.fields))
         if request.is_upgrade:
-            self._check_upgrade(request, parsed.fields)
+            self._check_upgrade(request, parsed)
         self._keeps_trailing = True
         if reader.rest:
             self._trailing.append(reader.rest)
@@ -235,12 +233,15 @@ class ServerHandshake:
         if chosen is not None and chosen not in request.subprotocols:
             offered = ", ".join(request.subprotocols) or "none"
             raise ValueError(f"subprotocol {chosen!r} is not one that the client offers ({offered})")
-        extra = Headers(extra_headers)
+        extra = extra_headers if isinstance(extra_headers, Headers) else Headers(extra_headers)
         if extra:
             refuse_headers(extra, HANDSHAKE_HEADERS)
-        # The key of this handshake's own request has been found already.
-        key = self._key if request is self.request else request.headers["Sec-WebSocket-Key"]
-        headers = Headers.of_checked_lines(_ACCEPTANCE + accept_key(key))
+        # The key of this handshake's own request has been found and checked already.
+        if request is self.request and self._key:
+            accepted = accept_checked_key(self._key)
+        else:
+            accepted = accept_key(request.headers["Sec-WebSocket-Key"])
+        headers = Headers.of_checked_lines(_ACCEPTANCE + accepted)
         if chosen is not None:
             headers.add("Sec-WebSocket-Protocol", chosen)
         wishes = self._options.deflate
@@ -300,19 +301,21 @@ class ServerHandshake:
         self.response = Response(status, headers, body, reason)
         return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason.encode(), headers.serialize())
 
-    def _check_upgrade(self, request: Request, fields: Fields) -> None:
+    def _check_upgrade(self, request: Request, head: RequestHead) -> None:
         """Check what RFC 6455 section 4.2.1 demands, and read the offers."""
+        fields = head.fields
         try:
-            version = single(fields, "Sec-WebSocket-Version")
+            version = head.single("Sec-WebSocket-Version")
             if version != VERSION:
                 raise InvalidRequest(f"Sec-WebSocket-Version {version!r} is not 13", 426, _UPGRADE_REQUIRED)
-            self._key = single(fields, "Sec-WebSocket-Key")
-            check_key(self._key)
-            origin = single(fields, "Origin") if "origin" in fields else None
+            key = head.single("Sec-WebSocket-Key")
+            check_key(key)
+            self._key = key
+            origin = head.single("Origin") if "origin" in fields else None
             if "sec-websocket-protocol" in fields:
-                request.subprotocols = _subprotocols(listed(fields, "Sec-WebSocket-Protocol"))
+                request.subprotocols = _subprotocols(fields["sec-websocket-protocol"])
             if "sec-websocket-extensions" in fields:
-                request.extensions = _extensions(listed(fields, "Sec-WebSocket-Extensions"))
+                request.extensions = _extensions(fields["sec-websocket-extensions"])
         except (ValueError, MultipleValues) as error:
             raise InvalidRequest(str(error)) from None
         origins = self._options.origins
@@ -324,11 +327,13 @@ class ServerHandshake:
         if self._options.select_subprotocol is not None:
             return self._options.select_subprotocol(offered)
         ours = self._options.subprotocols
+        if not ours or not offered:
+            return None
         return next((subprotocol for subprotocol in ours if subprotocol in offered), None)
 
 
-def _is_upgrade(fields: Fields) -> bool:
-    return _has_websocket(listed(fields, "Upgrade")) and _has_upgrade(listed(fields, "Connection"))
+def _is_upgrade(fields: dict[str, str]) -> bool:
+    return _has_websocket(fields.get("upgrade", "")) and _has_upgrade(fields.get("connection", ""))
 
 
 @remembering

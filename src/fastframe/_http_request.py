@@ -16,9 +16,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from ._handshake_common import Fields
 from .errors import InvalidRequest
-from .http_headers import Headers
+from .http_headers import Headers, MultipleValues
 from .uri import split_host_and_port
 
 __all__ = ["RequestHead", "check_request", "cut_request", "remembering"]
@@ -46,8 +45,21 @@ class RequestHead(NamedTuple):
     target: str
     version: str
     headers: Headers
-    fields: Fields
-    """The same as `headers`, by name."""
+    fields: dict[str, str]
+    """The values of `headers` by name in lower case; several of a name as one list (RFC 9110 section 5.3)."""
+    repeated: dict[str, int]
+    """How often each name occurs that occurs more than once."""
+
+    def single(self, name: str) -> str:
+        """Return the value of the only field of this name, or "" if there is none.
+
+        Raises:
+            MultipleValues: there are several.
+        """
+        key = name.lower()
+        if key in self.repeated:
+            raise MultipleValues(f"header {name} occurs {self.repeated[key]} times")
+        return self.fields.get(key, "")
 
 
 def remembering(read: Callable[[str], T]) -> Callable[[str], T]:
@@ -63,6 +75,9 @@ def remembering(read: Callable[[str], T]) -> Callable[[str], T]:
     return read_once
 
 
+_split_host = remembering(split_host_and_port)
+
+
 def cut_request(head: bytes) -> RequestHead:
     """Cut a head that `HeadReader` has let pass.
 
@@ -76,12 +91,21 @@ def cut_request(head: bytes) -> RequestHead:
     pairs: list[tuple[str, str]] = _FIELD_LINES.findall(lines)
     if len(pairs) != lines.count("\n"):
         raise _malformed(f"illegal header line: {_first_illegal(lines)!r}")
-    fields: Fields = {}
-    for name, value in pairs:
-        fields.setdefault(name.lower(), []).append(value)
+    fields = {name.lower(): value for name, value in pairs}
+    repeated = _join_repeated(fields, pairs) if len(fields) != len(pairs) else {}
     # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
     headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
-    return RequestHead(*matched.groups(), headers, fields)
+    return RequestHead(*matched.groups(), headers, fields, repeated)
+
+
+def _join_repeated(fields: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, int]:
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name.lower(), []).append(value)
+    repeated = {name: len(found) for name, found in values.items() if len(found) > 1}
+    for name in repeated:
+        fields[name] = ", ".join(values[name])
+    return repeated
 
 
 def check_request(head: RequestHead) -> None:
@@ -94,8 +118,14 @@ def check_request(head: RequestHead) -> None:
     if head.version != "1.1":
         # RFC 6455 section 4.2.1: "An HTTP/1.1 or higher GET request".
         raise InvalidRequest(f"HTTP/{head.version} request, but a WebSocket handshake needs HTTP/1.1")
-    has_body = _has_body(fields) if "content-length" in fields or "transfer-encoding" in fields else False
-    _check_host(fields.get("host", []))
+    has_body = ("content-length" in fields or "transfer-encoding" in fields) and _has_body(head)
+    if "host" not in fields or "host" in head.repeated:
+        # RFC 9112 section 3.2: 400 for a request without Host, with more than one, or with an invalid one.
+        raise _malformed(f"{'Found multiple' if 'host' in fields else 'Missing mandatory'} Host: header")
+    try:
+        _split_host(fields["host"])
+    except ValueError as error:
+        raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
     if head.method != "GET":
         raise InvalidRequest(f"method {head.method[:64]} is not GET", 405, [("Allow", "GET")])
     if not head.target.startswith("/") or "#" in head.target:
@@ -109,40 +139,27 @@ def _first_illegal(lines: str) -> str:
     return next(line for line in lines.split("\r\n") if not _FIELD_LINES.fullmatch(f"{line}\r\n"))
 
 
-def _has_body(fields: Fields) -> bool:
+def _has_body(head: RequestHead) -> bool:
     """Refuse what recipients may read in different ways (RFC 9112 section 6.3)."""
-    codings, lengths = fields.get("transfer-encoding"), fields.get("content-length")
-    if codings is not None:
-        if len(codings) > 1:
+    coding, lengths = head.fields.get("transfer-encoding"), head.fields.get("content-length")
+    if coding is not None:
+        if "transfer-encoding" in head.repeated:
             raise _malformed("multiple Transfer-Encoding headers")
-        if codings[0].lower() != "chunked":
+        if coding.lower() != "chunked":
             raise _malformed("Only Transfer-Encoding: chunked is supported")
     if lengths is None:
         return True
     # RFC 9110 section 8.6: the same number several times may come of a careless proxy.
-    different = {length.strip(" \t") for value in lengths for length in value.split(",")}
+    different = {length.strip(" \t") for length in lengths.split(",")}
     if len(different) > 1:
         raise _malformed("conflicting Content-Length headers")
     length = different.pop()
     if not (length.isascii() and length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
         raise _malformed("bad Content-Length")
-    if codings is not None:
+    if coding is not None:
         # "ought to be handled as an error"
         raise InvalidRequest("both Transfer-Encoding and Content-Length")
     return bool(length.strip("0"))
-
-
-_split_host = remembering(split_host_and_port)
-
-
-def _check_host(values: list[str]) -> None:
-    # RFC 9112 section 3.2: 400 for a request without Host, with more than one, or with an invalid one.
-    if len(values) != 1:
-        raise _malformed("Found multiple Host: headers" if values else "Missing mandatory Host: header")
-    try:
-        _split_host(values[0])
-    except ValueError as error:
-        raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
 
 
 def _malformed(why: str) -> InvalidRequest:
