@@ -95,7 +95,8 @@ def cut_request(head: bytes) -> RequestHead:
     repeated = _join_repeated(fields, pairs) if len(fields) != len(pairs) else {}
     # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
     headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
-    return RequestHead(*matched.groups(), headers, fields, repeated)
+    method, target, version = matched.groups()
+    return RequestHead(method, target, version, headers, fields, repeated)
 
 
 def _join_repeated(fields: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, int]:
