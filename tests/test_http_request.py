@@ -60,8 +60,9 @@ def compare(data: bytes) -> str:
     parsed, expected = ours(judged), theirs(judged)
     if expected is None:
         assert parsed is None
-        with pytest.raises(InvalidRequest, match="^malformed HTTP request: |^HTTP/|^malformed Host"):
+        with pytest.raises(InvalidRequest) as caught:
             check_request(cut_request(judged))
+        assert caught.value.status == 400
         return "refused by both"
     # What h11 can read can be cut, whatever is then thought of it.
     cut = cut_request(judged)
