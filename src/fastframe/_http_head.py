@@ -1,6 +1,6 @@
-"""The head of an HTTP message as raw bytes: cut out, measured and refused before h11 sees it.
+"""The head of an HTTP message as raw bytes: cut out, measured and refused before it is parsed.
 
-h11 reads heads leniently: it takes a bare LF for a line end, joins folded
+h11, which reads a client's heads, is lenient: it takes a bare LF for a line end, joins folded
 lines and lets control characters pass. What one implementation takes and
 another does not is what requests are smuggled with (CVE-2025-43859), so each
 of these shapes is refused here, for both roles.

@@ -2,8 +2,9 @@
 
 What comes here has been through `HeadReader`: lines end in CR LF, none begins
 with white space, and no other control character than tab is left. h11 reads
-the same heads to the same fields in ten times the time, half of all that the
-opening of a connection took (see "Opening handshakes" in docs/architecture).
+the same heads to the same fields in five times the time ("The opening
+handshake" in docs/architecture, and tests/test_http_request.py).
+
 Each expression takes time linear in its input: no two of its repetitions that
 follow each other can match the same character, but for white space at the end
 of a value, which is given back once.
