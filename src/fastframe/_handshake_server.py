@@ -313,7 +313,8 @@ class ServerHandshake:
             self._key = key
             origin = head.single("Origin") if "origin" in fields else None
             if "sec-websocket-protocol" in fields:
-                request.subprotocols = _subprotocols(fields["sec-websocket-protocol"])
+                # Not remembered: some clients put a secret there.
+                request.subprotocols = tuple(parse_token_list(fields["sec-websocket-protocol"]))
             if "sec-websocket-extensions" in fields:
                 request.extensions = _extensions(fields["sec-websocket-extensions"])
         except (ValueError, MultipleValues) as error:
@@ -352,7 +353,6 @@ def _has_upgrade(connection: str) -> bool:
     return "upgrade" in options
 
 
-_subprotocols = remembering(lambda value: tuple(parse_token_list(value)))
 _extensions = remembering(lambda value: tuple(parse_extensions(value)))
 
 
