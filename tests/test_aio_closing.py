@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
+from typing import Any
 
 import pytest
 from aio_support import (
@@ -288,3 +291,27 @@ async def test_closed_connection_says_so_every_time(name: str) -> None:
         for _ in range(3):
             with pytest.raises(ConnectionClosed, match="sent 1000"):
                 await getattr(client, name)(*([] if name == "recv" else [b"a"]))
+
+
+@every_loop
+async def test_nobody_has_to_collect_a_connection_that_is_closed() -> None:
+    gone: list[weakref.ref[Any]] = []
+
+    async def handler(ws: Any) -> None:
+        gone.append(weakref.ref(ws))
+        async for message in ws:
+            await ws.send(message)
+        with pytest.raises(ConnectionClosedOK, match="^received 1000; then sent 1000$"):
+            await ws.recv()
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            async with raw_client(server) as peer:
+                await peer.send(data_frame(Role.SERVER, 1, b"a") + data_frame(Role.SERVER, 8, b"\x03\xe8"))
+                await peer.rest()
+            await eventually(lambda: gone and not server.connections, "it was opened and closed")
+            await eventually(lambda: gone[0]() is None, "nothing is left of it")
+    finally:
+        gc.enable()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,6 +45,8 @@ HANDSHAKE_HEADERS = MESSAGE_HEADERS | {
 Fields: TypeAlias = dict[str, list[str]]
 """What `Headers.by_name` gives."""
 
+# RFC 6455 section 4.2.1: "base64-encoded [...] value that, when decoded, is 16 bytes in length".
+_KEY = re.compile("[A-Za-z0-9+/]{22}==")
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -112,6 +114,11 @@ def accept_key(key: str) -> str:
         ValueError: it is something else.
     """
     check_key(key)
+    return accept_checked_key(key)
+
+
+def accept_checked_key(key: str) -> str:
+    """The same for a key that `check_key` has seen."""
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False).decode()
 
@@ -122,12 +129,7 @@ def check_key(key: str) -> None:
     Raises:
         ValueError: it is not 16 bytes in Base64.
     """
-    # RFC 6455 section 4.2.1: "base64-encoded [...] value that, when decoded, is 16 bytes in length".
-    try:
-        nonce = base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError):
-        nonce = b""
-    if len(nonce) != 16:
+    if _KEY.fullmatch(key) is None:
         raise ValueError(f"Sec-WebSocket-Key {key[:64]!r} is not 16 bytes in Base64")
 
 

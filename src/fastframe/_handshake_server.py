@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import enum
-import functools
 import http
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING
-
-import h11
 
 from ._handshake_common import (
     DEFAULT_MAX_HEADER_COUNT,
@@ -21,28 +18,24 @@ from ._handshake_common import (
     MESSAGE_HEADERS,
     PRODUCT,
     VERSION,
-    Fields,
     Request,
     Response,
+    accept_checked_key,
     accept_key,
     check_key,
     check_subprotocols,
-    decoded_headers,
-    listed,
     refuse_headers,
-    single,
 )
 from ._http_head import HeadLimits, HeadReader
+from ._http_request import RequestHead, check_request, cut_request, remembering
 from .errors import InvalidRequest
 from .http_headers import (
-    Extension,
     Headers,
     HeadersLike,
     MultipleValues,
     parse_extensions,
     parse_token_list,
 )
-from .uri import split_host_and_port
 
 if TYPE_CHECKING:
     from .deflate import DeflateCodec, PerMessageDeflate
@@ -199,17 +192,16 @@ class ServerHandshake:
         if head is None:
             self._reader = reader
             return None
-        event = _parse(head)
-        self._is_head_method = event.method == b"HEAD"
-        headers = decoded_headers(event)
-        fields = headers.by_name()
-        _check_request(event, fields)
-        self.request = Request(event.target.decode("ascii"), headers, _is_upgrade(fields))
-        if self.request.is_upgrade:
-            self._check_upgrade(self.request, fields)
+        parsed = cut_request(head)
+        self._is_head_method = parsed.method == "HEAD"
+        check_request(parsed)
+        self.request = request = Request(parsed.target, parsed.headers, _is_upgrade(parsed.fields))
+        if request.is_upgrade:
+            self._check_upgrade(request, parsed)
         self._keeps_trailing = True
-        self._trailing.append(reader.rest)
-        return self.request
+        if reader.rest:
+            self._trailing.append(reader.rest)
+        return request
 
     def accept(
         self,
@@ -241,12 +233,15 @@ class ServerHandshake:
         if chosen is not None and chosen not in request.subprotocols:
             offered = ", ".join(request.subprotocols) or "none"
             raise ValueError(f"subprotocol {chosen!r} is not one that the client offers ({offered})")
-        extra = Headers(extra_headers)
+        extra = extra_headers if isinstance(extra_headers, Headers) else Headers(extra_headers)
         if extra:
             refuse_headers(extra, HANDSHAKE_HEADERS)
-        # The key of this handshake's own request has been found already.
-        key = self._key if request is self.request else request.headers["Sec-WebSocket-Key"]
-        headers = Headers.of_checked_lines(_ACCEPTANCE + accept_key(key))
+        # The key of this handshake's own request has been found and checked already.
+        if request is self.request and self._key:
+            accepted = accept_checked_key(self._key)
+        else:
+            accepted = accept_key(request.headers["Sec-WebSocket-Key"])
+        headers = Headers.of_checked_lines(_ACCEPTANCE + accepted)
         if chosen is not None:
             headers.add("Sec-WebSocket-Protocol", chosen)
         wishes = self._options.deflate
@@ -306,17 +301,22 @@ class ServerHandshake:
         self.response = Response(status, headers, body, reason)
         return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason.encode(), headers.serialize())
 
-    def _check_upgrade(self, request: Request, fields: Fields) -> None:
+    def _check_upgrade(self, request: Request, head: RequestHead) -> None:
         """Check what RFC 6455 section 4.2.1 demands, and read the offers."""
+        fields = head.fields
         try:
-            version = single(fields, "Sec-WebSocket-Version")
+            version = head.single("Sec-WebSocket-Version")
             if version != VERSION:
                 raise InvalidRequest(f"Sec-WebSocket-Version {version!r} is not 13", 426, _UPGRADE_REQUIRED)
-            self._key = single(fields, "Sec-WebSocket-Key")
-            check_key(self._key)
-            origin = single(fields, "Origin") if "origin" in fields else None
-            request.subprotocols = tuple(parse_token_list(listed(fields, "Sec-WebSocket-Protocol")))
-            request.extensions = _offers(listed(fields, "Sec-WebSocket-Extensions"))
+            key = head.single("Sec-WebSocket-Key")
+            check_key(key)
+            self._key = key
+            origin = head.single("Origin") if "origin" in fields else None
+            if "sec-websocket-protocol" in fields:
+                # Not remembered: some clients put a secret there.
+                request.subprotocols = tuple(parse_token_list(fields["sec-websocket-protocol"]))
+            if "sec-websocket-extensions" in fields:
+                request.extensions = _extensions(fields["sec-websocket-extensions"])
         except (ValueError, MultipleValues) as error:
             raise InvalidRequest(str(error)) from None
         origins = self._options.origins
@@ -328,63 +328,32 @@ class ServerHandshake:
         if self._options.select_subprotocol is not None:
             return self._options.select_subprotocol(offered)
         ours = self._options.subprotocols
+        if not ours or not offered:
+            return None
         return next((subprotocol for subprotocol in ours if subprotocol in offered), None)
 
 
-def _parse(head: bytes) -> h11.Request:
-    try:
-        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head))
-        parser.receive_data(head)
-        event = parser.next_event()
-    except h11.RemoteProtocolError as error:
-        raise InvalidRequest(f"malformed HTTP request: {str(error)[:200]}") from None
-    assert isinstance(event, h11.Request)  # the head is whole
-    return event
+def _is_upgrade(fields: dict[str, str]) -> bool:
+    return _has_websocket(fields.get("upgrade", "")) and _has_upgrade(fields.get("connection", ""))
 
 
-def _check_request(event: h11.Request, fields: Fields) -> None:
-    """Refuse what h11 lets through and HTTP does not, or what we have no use for."""
-    if event.http_version != b"1.1":
-        # RFC 6455 section 4.2.1: "An HTTP/1.1 or higher GET request".
-        version = event.http_version.decode()
-        raise InvalidRequest(f"HTTP/{version} request, but a WebSocket handshake needs HTTP/1.1")
-    if "transfer-encoding" in fields and "content-length" in fields:
-        # RFC 9112 section 6.3: "ought to be handled as an error".
-        raise InvalidRequest("both Transfer-Encoding and Content-Length")
-    try:
-        split_host_and_port(fields["host"][0])  # h11 wants exactly one
-    except ValueError as error:
-        # RFC 9112 section 3.2: 400 for an invalid Host.
-        raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
-    if event.method != b"GET":
-        raise InvalidRequest(f"method {event.method[:64].decode()} is not GET", 405, [("Allow", "GET")])
-    if not event.target.startswith(b"/") or b"#" in event.target:
-        raise InvalidRequest("request target is not a path (RFC 9112 3.2.1)")
-    if "transfer-encoding" in fields or single(fields, "Content-Length", "0").strip("0"):
-        # Who sees a body here and who does not disagree on where frames begin.
-        raise InvalidRequest("GET request with a body")
-
-
-def _is_upgrade(fields: Fields) -> bool:
+@remembering
+def _has_websocket(upgrade: str) -> bool:
     # RFC 9110 section 7.8: protocols are compared in any case; they may have a
     # version after "/", so they are no tokens.
-    upgrade = listed(fields, "Upgrade").lower().split(",")
-    if "websocket" not in [protocol.strip(" \t") for protocol in upgrade]:
-        return False
+    return "websocket" in [protocol.strip(" \t") for protocol in upgrade.lower().split(",")]
+
+
+@remembering
+def _has_upgrade(connection: str) -> bool:
     try:
-        options = parse_token_list(listed(fields, "Connection").lower())
+        options = parse_token_list(connection.lower())
     except ValueError as error:
         raise InvalidRequest(f"malformed Connection header: {error}") from None
     return "upgrade" in options
 
 
-# Nearly all clients say one of very few things: connections share what it means.
-_known_offers = functools.lru_cache(maxsize=64)(lambda value: tuple(parse_extensions(value)))
-_MAX_KNOWN_OFFER = 256
-
-
-def _offers(value: str) -> tuple[Extension, ...]:
-    return _known_offers(value) if len(value) <= _MAX_KNOWN_OFFER else tuple(parse_extensions(value))
+_extensions = remembering(lambda value: tuple(parse_extensions(value)))
 
 
 def _matches(origin: str | None, allowed: str | re.Pattern[str] | None) -> bool:

@@ -1,6 +1,6 @@
-"""The head of an HTTP message as raw bytes: cut out, measured and refused before h11 sees it.
+"""The head of an HTTP message as raw bytes: cut out, measured and refused before it is parsed.
 
-h11 reads heads leniently: it takes a bare LF for a line end, joins folded
+h11, which reads a client's heads, is lenient: it takes a bare LF for a line end, joins folded
 lines and lets control characters pass. What one implementation takes and
 another does not is what requests are smuggled with (CVE-2025-43859), so each
 of these shapes is refused here, for both roles.
@@ -12,6 +12,7 @@ No such character gets past the check for control characters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ __all__ = ["HeadLimits", "HeadReader"]
 _ALLOWED = bytes([*b"\t\n\r", *range(0x20, 0x7F), *range(0x80, 0x100)])
 _WHITE_SPACE = (b" ", b"\t")
 _END = b"\r\n\r\n"
+# Lines that `HeadReader` finds nothing wrong with, and the empty one.
+_PROPER_HEAD = re.compile(rb"(?:[!-~\x80-\xff][\t -~\x80-\xff]*\r\n)+\r\n")
 
 
 class HeadLimits(NamedTuple):
@@ -81,6 +84,9 @@ class HeadReader:
                 lines (400), its first line is too long (414), or a limit is
                 exceeded (431).
         """
+        if self._buffer is None and (size := self._plain_size(data)):
+            self.rest = data[size:]
+            return data[:size]
         buffer: bytes | bytearray = data
         known = 0
         if self._buffer is not None:
@@ -106,10 +112,21 @@ class HeadReader:
         self.rest = bytes(buffer[size:])
         return bytes(buffer[:size])
 
+    def _plain_size(self, data: bytes) -> int:
+        """Bytes of a head that is whole and needs no closer look, as nearly all; otherwise 0."""
+        proper = _PROPER_HEAD.match(data)
+        if proper is None:
+            return 0
+        size, limits = proper.end(), self._limits
+        # All of it is shorter than what a line may be.
+        if size > limits.max_header_size or size > limits.max_headers_bytes:
+            return 0
+        # The request line and the empty one are no fields.
+        return size if data.count(b"\n", 0, size) - 2 <= limits.max_header_count else 0
+
     def _check_lines(self, block: bytes | bytearray) -> None:
         """Judge one or more lines that have come in whole."""
-        lines = block.split(b"\r\n")
-        line_ends = len(lines) - 1
+        line_ends = block.count(b"\r\n")
         # RFC 9112 section 2.2 lets a recipient take a single LF for a line
         # end, and wants a bare CR refused; smugglers live on the difference.
         if block.count(b"\n") != line_ends:
@@ -120,14 +137,18 @@ class HeadReader:
         # in a request message [...] MUST either reject the message" or unfold it.
         if block.startswith(_WHITE_SPACE) or b"\n " in block or b"\n\t" in block:
             raise self._failure("line of the HTTP head begins with white space", 400)
-        if self._line_start == 0:
-            self._check_line_size(len(lines[0]))
-        self._line_start += len(block)
-        self._line_count += line_ends
+        is_first = self._line_start == 0
         if len(block) > self._limits.max_header_size:
+            lines = block.split(b"\r\n")
+            if is_first:
+                self._check_line_size(len(lines[0]))
+            self._line_start += len(block)
             self._check_line_size(max(map(len, lines)))
+        else:
+            self._line_start += len(block)
+        self._line_count += line_ends
         # All but the first line, and the empty one at the end, are fields.
-        fields = self._line_count - (1 if lines[-2] else 2)
+        fields = self._line_count - (2 if block.endswith(b"\n\r\n") or block == b"\r\n" else 1)
         if fields > self._limits.max_header_count:
             raise self._failure(f"more than {self._limits.max_header_count} HTTP headers", 431)
 

@@ -6,11 +6,12 @@ negotiation is a `DeflateCodec`, which belongs to one connection.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from ._compressors import DEFLATE_BACKEND
 from ._deflate_codec import DeflateCodec
@@ -87,6 +88,17 @@ class DeflateParameters:
 
     def __str__(self) -> str:
         return build_extensions([self.extension()])
+
+
+class Agreement(NamedTuple):
+    """What a server makes of an offer."""
+
+    element: str
+    """For Sec-WebSocket-Extensions."""
+    parameters: DeflateParameters
+    server_bits: int
+    """Of the window that the server compresses with."""
+    client_bits: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,17 +190,22 @@ class PerMessageDeflate:
             if offer.name != PERMESSAGE_DEFLATE:
                 continue
             try:
-                offered = DeflateParameters.parse(offer.parameters, is_offer=True)
+                agreement = _agreement(self, offer.parameters)
             except ValueError:
                 # RFC 7692 section 7.1: "A server MUST decline" it; the next offer may be a fallback.
                 continue
-            agreed = self._answer(offered)
-            # RFC 7692 section 7.1.2.2: the client keeps to what it has offered even
-            # if the answer does not repeat it.
-            client_bits = min(_bits(agreed.client_max_window_bits), _bits(offered.client_max_window_bits))
-            server_bits = _bits(agreed.server_max_window_bits)
-            return str(agreed), self._codec(Role.SERVER, agreed, server_bits, client_bits)
+            return agreement.element, self._codec(
+                Role.SERVER, agreement.parameters, agreement.server_bits, agreement.client_bits
+            )
         return None
+
+    def agree(self, offered: DeflateParameters) -> Agreement:
+        """Answer one offer, as a server."""
+        agreed = self._answer(offered)
+        # RFC 7692 section 7.1.2.2: the client keeps to what it has offered even
+        # if the answer does not repeat it.
+        client_bits = min(_bits(agreed.client_max_window_bits), _bits(offered.client_max_window_bits))
+        return Agreement(str(agreed), agreed, _bits(agreed.server_max_window_bits), client_bits)
 
     def confirm(self, element: Extension) -> DeflateCodec:
         """Check a server's answer, as the client that made the offer.
@@ -264,6 +281,13 @@ class PerMessageDeflate:
             raise _not_as_offered(
                 f"client_max_window_bits={answered}", _bits_written("client_max_window_bits", offered)
             )
+
+
+# Nearly all clients offer one of very few things. Only what is acceptable is
+# kept, so that no entry is large: four parameters at most, and known values.
+@functools.lru_cache(maxsize=64)
+def _agreement(wishes: PerMessageDeflate, parameters: tuple[tuple[str, str | None], ...]) -> Agreement:
+    return wishes.agree(DeflateParameters.parse(parameters, is_offer=True))
 
 
 def _parse_value(name: str, value: str | None, is_offer: bool) -> int:

@@ -167,9 +167,9 @@ class ConnectionClosed(FastframeError):
         self.sent = sent
         self.received_first = received_first
         self.explanation = explanation
-        super().__init__(self._describe())
+        super().__init__(received, sent, received_first, explanation)
 
-    def _describe(self) -> str:
+    def __str__(self) -> str:
         if self.received is None and self.sent is None:
             story = "no close frame received or sent"
         elif self.sent is None:

@@ -1,10 +1,10 @@
 """The opening handshake (RFC 6455 section 4) for both roles, sans I/O.
 
 Bytes of the socket go into `receive`; bytes for it come out of `request`,
-`accept` and `reject`. Heads are cut out and refused by `_http_head`, parsed by
-h11, and judged by `_handshake_server` and `_handshake_client`. A handshake
-object belongs to one connection and is dropped once that is open; h11's
-objects go even earlier.
+`accept` and `reject`. Heads are cut out and refused by `_http_head`; a request
+is parsed by `_http_request`, a response and its body by h11; and they are judged
+by `_handshake_server` and `_handshake_client`. A handshake object belongs to
+one connection and is dropped once that is open; h11's objects go even earlier.
 """
 
 from __future__ import annotations

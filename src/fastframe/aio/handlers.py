@@ -30,9 +30,8 @@ class Handlers:
         self._loop = loop
         self._running: dict[asyncio.Task[Any], WebSocketStream] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
-        self._none_runs = asyncio.Event()
-        self._only_waiting_ones_run = asyncio.Event()
-        self._note()
+        # Each with those that it does not wait for.
+        self._waiters: dict[asyncio.Future[None], Set[asyncio.Task[Any]]] = {}
         # One for all: each task would keep a method object and a context of its own for it.
         self._on_done = self._done
         self._context = contextvars.copy_context()
@@ -48,7 +47,6 @@ class Handlers:
         task = self._loop.create_task(running if asyncio.iscoroutine(running) else _result_of(running))
         self._running[task] = stream
         task.add_done_callback(self._on_done, context=self._context)
-        self._note()
 
     async def finish(self, timeout: float) -> None:
         """Wait until none runs any more.
@@ -61,32 +59,35 @@ class Handlers:
         """
         caller = asyncio.current_task()
         if caller is None or caller not in self._running:
-            await self._wait(self._none_runs, timeout)
+            await self._wait(timeout, spared=frozenset())
             return
         self._waiting.add(caller)
-        self._note()
+        self._wake()
         try:
-            await self._wait(self._only_waiting_ones_run, timeout, spared=self._waiting)
+            await self._wait(timeout, spared=self._waiting)
         finally:
             self._waiting.discard(caller)
-            self._note()
 
-    async def _wait(
-        self, event: asyncio.Event, timeout: float, spared: Set[asyncio.Task[Any]] = frozenset()
-    ) -> None:
+    async def _wait(self, timeout: float, spared: Set[asyncio.Task[Any]]) -> None:
         def cancel() -> None:
             for task in self._running.keys() - spared:
                 task.cancel()
 
+        if self._running.keys() <= spared:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters[waiter] = spared
         timer = self._loop.call_later(timeout, cancel)
         try:
-            await event.wait()
+            await waiter
         finally:
             timer.cancel()
+            del self._waiters[waiter]
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         stream = self._running.pop(task)
-        self._note()
+        if self._waiters:
+            self._wake()
         if task.cancelled():
             stream.transport.abort()
             return
@@ -97,15 +98,10 @@ class Handlers:
         else:
             _failed(stream, error)
 
-    def _note(self) -> None:
-        for event, holds in (
-            (self._none_runs, not self._running),
-            (self._only_waiting_ones_run, self._running.keys() <= self._waiting),
-        ):
-            if holds:
-                event.set()
-            else:
-                event.clear()
+    def _wake(self) -> None:
+        for waiter, spared in self._waiters.items():
+            if self._running.keys() <= spared and not waiter.done():
+                waiter.set_result(None)
 
 
 async def _result_of(awaitable: Awaitable[None]) -> None:

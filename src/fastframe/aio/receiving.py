@@ -160,7 +160,9 @@ class ReceivingForm(SocketProtocol):
         if connection is not None and connection.ending:
             self._conclude()
         if self._closed_error is not None:
-            raise self._closed_error.with_traceback(None)
+            # Not the one that is kept: its traceback would lead back to us, and
+            # all of the connection wait for the garbage collector.
+            raise type(self._closed_error)(*self._closed_error.args)
         if connection is not None and connection.state is not OPEN and connection.over:
             # A peer that broke the rules may keep its socket open for long.
             raise connection.closed_exception()

@@ -1,0 +1,168 @@
+"""The head of an HTTP request: its line and its fields, cut and judged in one pass.
+
+What comes here has been through `HeadReader`: lines end in CR LF, none begins
+with white space, and no other control character than tab is left. h11 reads
+the same heads to the same fields in five times the time ("The opening
+handshake" in docs/architecture, and tests/test_http_request.py).
+
+Each expression takes time linear in its input: no two of its repetitions that
+follow each other can match the same character, but for white space at the end
+of a value, which is given back once.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from .errors import InvalidRequest
+from .http_headers import Headers, MultipleValues
+from .uri import split_host_and_port
+
+__all__ = ["RequestHead", "check_request", "cut_request", "remembering"]
+
+T = TypeVar("T")
+
+# RFC 9110 section 5.6.2.
+_TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
+# RFC 9112 section 3: single spaces, and a target of visible characters.
+_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/([0-9]\.[0-9])")
+# RFC 9112 section 5: no white space before the colon; around the value it is not part of it.
+_FIELD_LINE = rf"^({_TOKEN}):[ \t]*((?:[^\r]*[^\r \t])?)[ \t]*\r\n"
+_FIELD_LINES = re.compile(_FIELD_LINE, re.MULTILINE)
+
+# RFC 9110 section 8.6: "a recipient MUST anticipate potentially large decimal numerals".
+_MAX_LENGTH_DIGITS = 20
+
+_MAX_REMEMBERED = 256
+
+
+class RequestHead(NamedTuple):
+    """What a head says."""
+
+    method: str
+    target: str
+    version: str
+    headers: Headers
+    fields: dict[str, str]
+    """The values of `headers` by name in lower case; several of a name as one list (RFC 9110 section 5.3)."""
+    repeated: dict[str, int]
+    """How often each name occurs that occurs more than once."""
+
+    def single(self, name: str) -> str:
+        """Return the value of the only field of this name, or "" if there is none.
+
+        Raises:
+            MultipleValues: there are several.
+        """
+        key = name.lower()
+        if key in self.repeated:
+            raise MultipleValues(f"header {name} occurs {self.repeated[key]} times")
+        return self.fields.get(key, "")
+
+
+def remembering(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Keep what the last different values mean, unless they are long.
+
+    Nearly all clients say one of very few things, and connections share what it means.
+    """
+    known = functools.lru_cache(maxsize=64)(read)
+
+    def read_once(value: str) -> T:
+        return known(value) if len(value) <= _MAX_REMEMBERED else read(value)
+
+    return read_once
+
+
+_split_host = remembering(split_host_and_port)
+
+
+def cut_request(head: bytes) -> RequestHead:
+    """Cut a head that `HeadReader` has let pass.
+
+    Raises:
+        InvalidRequest: one of its lines is malformed.
+    """
+    request_line, _, lines = head[:-2].decode("latin-1").partition("\r\n")
+    matched = _REQUEST_LINE.fullmatch(request_line)
+    if matched is None:
+        raise _malformed(f"illegal request line: {request_line!r}" if request_line else "no request line")
+    pairs: list[tuple[str, str]] = _FIELD_LINES.findall(lines)
+    if len(pairs) != lines.count("\n"):
+        raise _malformed(f"illegal header line: {_first_illegal(lines)!r}")
+    fields = {name.lower(): value for name, value in pairs}
+    repeated = _join_repeated(fields, pairs) if len(fields) != len(pairs) else {}
+    # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
+    headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
+    method, target, version = matched.groups()
+    return RequestHead(method, target, version, headers, fields, repeated)
+
+
+def _join_repeated(fields: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, int]:
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name.lower(), []).append(value)
+    repeated = {name: len(found) for name, found in values.items() if len(found) > 1}
+    for name in repeated:
+        fields[name] = ", ".join(values[name])
+    return repeated
+
+
+def check_request(head: RequestHead) -> None:
+    """Refuse what HTTP does not allow, and what a server of WebSockets has no use for.
+
+    Raises:
+        InvalidRequest: with the status that answers it.
+    """
+    fields = head.fields
+    if head.version != "1.1":
+        # RFC 6455 section 4.2.1: "An HTTP/1.1 or higher GET request".
+        raise InvalidRequest(f"HTTP/{head.version} request, but a WebSocket handshake needs HTTP/1.1")
+    has_body = ("content-length" in fields or "transfer-encoding" in fields) and _has_body(head)
+    if "host" not in fields or "host" in head.repeated:
+        # RFC 9112 section 3.2: 400 for a request without Host, with more than one, or with an invalid one.
+        raise _malformed(f"{'Found multiple' if 'host' in fields else 'Missing mandatory'} Host: header")
+    try:
+        _split_host(fields["host"])
+    except ValueError as error:
+        raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
+    if head.method != "GET":
+        raise InvalidRequest(f"method {head.method[:64]} is not GET", 405, [("Allow", "GET")])
+    if not head.target.startswith("/") or "#" in head.target:
+        raise InvalidRequest("request target is not a path (RFC 9112 3.2.1)")
+    if has_body:
+        # Who sees a body here and who does not disagree on where frames begin.
+        raise InvalidRequest("GET request with a body")
+
+
+def _first_illegal(lines: str) -> str:
+    return next(line for line in lines.split("\r\n") if not _FIELD_LINES.fullmatch(f"{line}\r\n"))
+
+
+def _has_body(head: RequestHead) -> bool:
+    """Refuse what recipients may read in different ways (RFC 9112 section 6.3)."""
+    coding, lengths = head.fields.get("transfer-encoding"), head.fields.get("content-length")
+    if coding is not None:
+        if "transfer-encoding" in head.repeated:
+            raise _malformed("multiple Transfer-Encoding headers")
+        if coding.lower() != "chunked":
+            raise _malformed("Only Transfer-Encoding: chunked is supported")
+    if lengths is None:
+        return True
+    # RFC 9110 section 8.6: the same number several times may come of a careless proxy.
+    different = {length.strip(" \t") for length in lengths.split(",")}
+    if len(different) > 1:
+        raise _malformed("conflicting Content-Length headers")
+    length = different.pop()
+    if not (length.isascii() and length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
+        raise _malformed("bad Content-Length")
+    if coding is not None:
+        # "ought to be handled as an error"
+        raise InvalidRequest("both Transfer-Encoding and Content-Length")
+    return bool(length.strip("0"))
+
+
+def _malformed(why: str) -> InvalidRequest:
+    return InvalidRequest(f"malformed HTTP request: {why[:200]}")
