@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
@@ -70,6 +69,8 @@ def _write_frame(original: Any) -> Any:
 
 
 def _write_message(original: Any) -> Any:
+    import asyncio
+
     from tornado.concurrent import future_set_result_unless_cancelled
     from tornado.iostream import StreamClosedError
     from tornado.websocket import WebSocketClosedError
