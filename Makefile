@@ -16,7 +16,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
-	bench bench-servers instructions sanitize lint types docs wheels clean FORCE
+	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,12 @@ bench: $(VENV)/.compiled $(VENV)/.bench ## measure the codec beside its peers (B
 
 bench-servers: $(VENV)/.compiled $(VENV)/.bench ## measure servers and clients beside their peers (BENCH=--help: what else)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench.servers $(BENCH)
+
+bench-drop-ins: ## measure what the adapters and uvicorn's plug-in save (BENCH=--help: what else)
+	@$(MAKE) --no-print-directory saved VENV=.venvs/drop-ins
+
+saved: $(VENV)/.compiled $(VENV)/.drop-ins
+	cd tests && FASTFRAME_EXTENSION=1 PYTHONPATH=.. $(abspath $(BIN))/python -m drop_ins.adapters.measure $(BENCH)
 
 instructions: $(VENV)/.compiled $(VENV)/.bench ## count the instructions of the codec's hot paths; needs valgrind
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench.instructions $(BENCH)

@@ -99,7 +99,7 @@ def _events(original: Any) -> Any:
 
 def _send(original: Any) -> Any:
     from wsproto.connection import ConnectionState
-    from wsproto.events import BytesMessage, TextMessage
+    from wsproto.events import BytesMessage, Message, TextMessage
 
     is_open = ConnectionState.OPEN
 
@@ -107,7 +107,7 @@ def _send(original: Any) -> Any:
         protocol = self._proto
         kind = type(event)
         if (
-            (kind is TextMessage or kind is BytesMessage)
+            (kind is TextMessage or kind is BytesMessage or kind is Message)
             and event.message_finished
             and self._state is is_open
             and protocol._outbound_opcode is None

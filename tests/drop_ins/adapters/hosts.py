@@ -22,56 +22,19 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any
 
+from drop_ins.adapters.host import MAX_SIZE, URI, Host, echo, echo_blocking, tell, told_end
+from drop_ins.adapters.host_stacks import (
+    Hypercorn,
+    SimpleWebSocket,
+    UvicornFastframe,
+    UvicornSansIO,
+    UvicornWsproto,
+)
+
 import fastframe.adapters
 
 LIFETIME = 900
 """Seconds after which the process ends, whatever it is doing."""
-
-MAX_SIZE = 32 * 1024 * 1024
-
-URI = "ws://127.0.0.1:{}/"
-
-
-def tell(*words: object) -> None:
-    # One write: a print is two, and two threads tell.
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
-
-
-def told_end(error: BaseException | None) -> None:
-    told = "cleanly" if error is None else f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-    tell("ended", " ".join(told.split()))
-
-
-async def echo(socket: Any) -> None:
-    """For websockets' interface."""
-    try:
-        async for message in socket:
-            await socket.send(message)
-    except Exception as error:  # noqa: BLE001
-        told_end(error)
-    else:
-        told_end(None)
-
-
-def echo_blocking(socket: Any) -> None:
-    try:
-        for message in socket:
-            socket.send(message)
-    except Exception as error:  # noqa: BLE001
-        told_end(error)
-    else:
-        told_end(None)
-
-
-class Host:
-    """The library's side; `serve` or `connect` runs in the loop of the main thread, or blocks in a thread."""
-
-    async def serve(self) -> int:
-        raise NotImplementedError
-
-    async def connect(self, port: int) -> None:
-        raise NotImplementedError
 
 
 class WebsocketsAsyncio(Host):
@@ -347,8 +310,13 @@ class WebsocketClient(Host):
 
 HOSTS: dict[str, type[Host]] = {
     "autobahn": Autobahn,
+    "hypercorn": Hypercorn,
+    "simple-websocket": SimpleWebSocket,
     "tornado": Tornado,
     "tornado-deflate": TornadoDeflate,
+    "uvicorn-fastframe": UvicornFastframe,
+    "uvicorn-sansio": UvicornSansIO,
+    "uvicorn-wsproto": UvicornWsproto,
     "websocket-client": WebsocketClient,
     "websockets": WebsocketsAsyncio,
     "websockets-deflate": WebsocketsDeflate,
@@ -393,6 +361,8 @@ async def main(name: str) -> None:
     tasks: list[asyncio.Task[None]] = []
     while line := await asyncio.to_thread(sys.stdin.readline):
         obey(line.split(), connect)
+    # Nobody is interested in how a server complains of its end.
+    os._exit(0)
 
 
 if __name__ == "__main__":
@@ -400,5 +370,4 @@ if __name__ == "__main__":
     timer = threading.Timer(LIFETIME, os._exit, [1])
     timer.daemon = True
     timer.start()
-    asyncio.run(main(sys.argv[1]))
-    os._exit(0)
+    HOSTS[sys.argv[1]].run(main(sys.argv[1]))

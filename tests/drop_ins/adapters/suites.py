@@ -79,6 +79,13 @@ SUITES = {
         (*QUIET, "tests", "--deselect", "tests/test_aioclient.py", "--deselect", "tests/test_client.py"),
         "tests",
     ),
+    "hypercorn": Suite(
+        "wsproto",
+        "hypercorn",
+        ("-p", "no:trio", "-o", "asyncio_mode=strict", "tests/protocol/test_ws_stream.py"),
+        "tests",
+        needs="pytest_asyncio",
+    ),
     "websocket-client": Suite("websocket-client", "websocket-client", ("--pyargs", "websocket.tests")),
     "tornado": Suite(
         "tornado",
