@@ -156,13 +156,22 @@ class WsprotoDeflate(Wsproto):
 class Tornado(Host):
     compression: dict[str, Any] | None = None
 
+    @staticmethod
+    def echo(handler: Any, message: str | bytes) -> Awaitable[None] | None:
+        """Its `on_message`, for back-pressure a coroutine."""
+
+        async def write() -> None:
+            await handler.write_message(message, binary=isinstance(message, bytes))
+
+        return write()
+
     async def serve(self) -> int:
         from tornado.httpserver import HTTPServer
         from tornado.netutil import bind_sockets
         from tornado.web import Application
         from tornado.websocket import WebSocketHandler
 
-        compression = self.compression
+        compression, echo = self.compression, self.echo
 
         class Handler(WebSocketHandler):  # type: ignore[misc]
             def get_compression_options(self) -> dict[str, Any] | None:
@@ -174,8 +183,7 @@ class Tornado(Host):
             def open(self) -> None:
                 self.set_nodelay(True)
 
-            async def on_message(self, message: str | bytes) -> None:
-                await self.write_message(message, binary=isinstance(message, bytes))
+            on_message = echo
 
             def on_close(self) -> None:
                 tell("ended", self.close_code, self.close_reason)
@@ -194,6 +202,13 @@ class Tornado(Host):
         while (message := await client.read_message()) is not None:
             await client.write_message(message, binary=isinstance(message, bytes))
         tell("ended", client.close_code, client.close_reason)
+
+
+class TornadoPlain(Tornado):
+    @staticmethod
+    def echo(handler: Any, message: str | bytes) -> None:
+        """As in tornado's documentation."""
+        handler.write_message(message, binary=isinstance(message, bytes))
 
 
 class TornadoDeflate(Tornado):
@@ -314,6 +329,7 @@ HOSTS: dict[str, type[Host]] = {
     "simple-websocket": SimpleWebSocket,
     "tornado": Tornado,
     "tornado-deflate": TornadoDeflate,
+    "tornado-plain": TornadoPlain,
     "uvicorn-fastframe": UvicornFastframe,
     "uvicorn-sansio": UvicornSansIO,
     "uvicorn-wsproto": UvicornWsproto,

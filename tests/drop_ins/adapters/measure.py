@@ -91,7 +91,8 @@ SUBJECTS = {
     "hypercorn": Subject("hypercorn", "wsproto"),
     # It sends no more than the socket takes at once.
     "simple-websocket": Subject("simple-websocket", "wsproto", connections=1, largest=4096),
-    "tornado": Subject("tornado", "tornado"),
+    "tornado": Subject("tornado-plain", "tornado"),
+    "tornado, on_message is a coroutine": Subject("tornado", "tornado"),
     "autobahn": Subject("autobahn", "autobahn"),
     "ws4py": Subject("ws4py", "ws4py", connections=1),
     "websocket-client, a client": Subject("websocket-client", "websocket-client", "client", 1),
