@@ -14,9 +14,12 @@ from typing import Any
 from ..codec import apply_mask_inplace, encode_frame
 from ..frames import Opcode, Role
 from ._guard import Depth, Known, Library, Replacement
-from ._messages import size_of, whole_messages
+from ._messages import size_of, unfinished_message, whole_messages
 
 __all__ = ["LIBRARY"]
+
+_LARGE = 4096
+"""Bytes that have come at once, from which on they may be part of one message: decoding it in vain costs."""
 
 
 class _Masker:
@@ -63,6 +66,8 @@ def _take_messages() -> Callable[[Any], None]:
             return
         buffer = decoder.buffer.buffer
         role = Role.CLIENT if decoder.client else Role.SERVER
+        if len(buffer) >= _LARGE and unfinished_message(buffer, role, max_size=None):
+            return
         frames, used = whole_messages(buffer, role, max_size=None)
         events = connection._events
         for count, (opcode, payload, *_) in enumerate(frames):
