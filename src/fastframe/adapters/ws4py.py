@@ -1,11 +1,10 @@
-"""ws4py: masking and validation, which are nearly all that it does, and the frames that it sends."""
+"""ws4py: masking and validation, which are nearly all that it does."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from ..codec import Utf8Validator, apply_mask_inplace, encode_frame
+from ..codec import Utf8Validator, apply_mask_inplace
 from ._guard import Depth, Known, Library, Replacement
 
 __all__ = ["LIBRARY"]
@@ -65,16 +64,6 @@ def _utf8(_: Any) -> Any:
     return _Validator
 
 
-def _single(original: Any) -> Any:
-    def single(self: Any, mask: bool = False) -> bytes:
-        opcode = self.opcode
-        if (opcode == 1 or opcode == 2) and type(self.data) is bytes:
-            return encode_frame(opcode, self.data, masking_key=os.urandom(4) if mask else None)
-        return original(self, mask)  # type: ignore[no-any-return]
-
-    return single
-
-
 LIBRARY = Library(
     distribution="ws4py",
     tested=("0.6.0", "0.6.0"),
@@ -88,13 +77,6 @@ LIBRARY = Library(
         "utf8": Depth(
             replaces=(Replacement("ws4py.streaming:Utf8Validator", ("882de378aff0e41e",), _utf8),),
             relies_on=(Known("ws4py.streaming:Stream.receiver", ("b0da2cdbd5b076be",)),),
-        ),
-        "frame": Depth(
-            replaces=(Replacement("ws4py.messaging:Message.single", ("3b76a99baa42de68",), _single),),
-            relies_on=(
-                Known("ws4py.framing:Frame.__init__", ("e592db121371e4ab",)),
-                Known("ws4py.framing:Frame.build", ("dc0803fd128769fd",)),
-            ),
         ),
     },
 )

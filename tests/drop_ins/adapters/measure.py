@@ -5,8 +5,9 @@
 One process echoes through the library while its adapter is installed, at each
 depth, and uninstalled in turn, over connections of its own for each; and so in
 rounds, whose ratios have a median. A round counts messages, seconds, and the
-process time of the host. The host has one core for itself, this process
-another, where there are two.
+process time of the host. Servers get further rounds, for the messages a second,
+from a load generator in C. The host has one core for itself, this process and
+the load generator another, where there are two.
 
 Results are kept in a file and merged, so that a run may measure a few of the
 subjects: what `--write-docs` writes are all that are there.
@@ -27,12 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from drop_ins.adapters.driver import HostProcess, Peer
-from drop_ins.adapters.measured import CASES, Case, document_of, markdown
+from drop_ins.adapters.measured import CASES, Case, Rounds, document_of, markdown
+from drop_ins.adapters.rates import LoadGenerator
 
 from bench.machine import machine_with
 from fastframe import adapters
 
 ROUNDS = 9
+RATE_ROUNDS = 5
+"""Of the load generator's, which say little about processor time and much about all that waits."""
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs" / "drop-ins.md"
@@ -149,6 +153,18 @@ class Line:
         if self.variant.depth is not None:
             self.host.command("uninstall", self._library)
 
+    @property
+    def connections(self) -> int:
+        return len(self.peers)
+
+    def rate(self, load: LoadGenerator, case: Case) -> float:
+        """Messages a second, over new connections."""
+        self._set_adapter()
+        deflate = self.peers[0].deflates
+        rate = load.rate(self.host.port, case, self.connections, deflate=deflate)
+        self._unset_adapter()
+        return rate
+
     def warm_up(self) -> None:
         """Send some, and find out how much is a round."""
         self._pump(2)
@@ -198,8 +214,8 @@ def pin(host: HostProcess) -> None:
         os.sched_setaffinity(0, CORES[1:2])
 
 
-def measure(subject: Subject, case: Case) -> list[list[tuple[float, float]]]:
-    """The rounds of each variant, the one without an adapter first."""
+def measure(subject: Subject, case: Case, load: LoadGenerator) -> tuple[Rounds, Rounds]:
+    """Messages a second, and microseconds of process time for one: the rounds of each variant."""
     hosts = {name: HostProcess(name, subject.role) for name in {v.host for v in subject.variants}}
     try:
         for host in hosts.values():
@@ -209,13 +225,21 @@ def measure(subject: Subject, case: Case) -> list[list[tuple[float, float]]]:
             line = Line(variant, hosts[variant.host], subject, case)
             line.warm_up()
             lines.append(line)
-        rounds: list[list[tuple[float, float]]] = [[] for _ in lines]
+        rates: Rounds = [[] for _ in lines]
+        costs: Rounds = [[] for _ in lines]
         for _ in range(ROUNDS):
-            for line, samples in zip(lines, rounds, strict=True):
-                samples.append(line.round())
+            for line, rate_samples, cost_samples in zip(lines, rates, costs, strict=True):
+                rate, cost = line.round()
+                rate_samples.append(rate)
+                cost_samples.append(cost)
+        if subject.role == "server" and (load.deflates or not lines[0].peers[0].deflates):
+            rates = [[] for _ in lines]
+            for _ in range(RATE_ROUNDS):
+                for line, rate_samples in zip(lines, rates, strict=True):
+                    rate_samples.append(line.rate(load, case))
         for line in lines:
             line.close()
-        return rounds
+        return rates, costs
     finally:
         for host in hosts.values():
             host.end()
@@ -232,7 +256,7 @@ def versions(subject: Subject) -> dict[str, str]:
     return found
 
 
-def all_cases(name: str) -> dict[str, Any]:
+def all_cases(name: str, load: LoadGenerator) -> dict[str, Any]:
     """Measure a subject in every case that it has; as it is kept."""
     subject = SUBJECTS[name]
     labels = [variant.depth or "" for variant in subject.variants]
@@ -240,10 +264,13 @@ def all_cases(name: str) -> dict[str, Any]:
     for case in CASES:
         if case.size > subject.largest:
             continue
-        rounds = measure(subject, case)
-        figures[case.name] = document_of(labels, rounds)
+        figures[case.name] = document_of(labels, *measure(subject, case, load))
         best = figures[case.name][-1]
-        print(f"{name}, {case.name}: CPU {best['cpu']:.1f} us ({best['cpu_ratio']:.2f} x)", flush=True)
+        print(
+            f"{name}, {case.name}: {best['rate']:,.0f}/s ({best['rate_ratio']:.2f} x),"
+            f" {best['cpu']:.1f} us ({best['cpu_ratio']:.2f} x)",
+            flush=True,
+        )
     pinned = CORES[0] if len(CORES) > 1 else None
     about = dataclasses.asdict(machine_with(versions(subject), pinned))
     return {"role": subject.role, "connections": subject.connections, "figures": figures, "machine": about}
@@ -270,15 +297,16 @@ def main() -> None:
         parser.error(f"no subject {', '.join(unknown)}")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     began = time.monotonic()
-    for name in options.subjects or SUBJECTS:
-        if options.missing and name in results:
-            continue
-        if options.time is not None and time.monotonic() - began > options.time:
-            print(f"out of time before {name}")
-            break
-        results[name] = all_cases(name)
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=1))
+    with LoadGenerator(CORES[1] if len(CORES) > 1 else None) as load:
+        for name in options.subjects or SUBJECTS:
+            if options.missing and name in results:
+                continue
+            if options.time is not None and time.monotonic() - began > options.time:
+                print(f"out of time before {name}")
+                break
+            results[name] = all_cases(name, load)
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps(results, indent=1))
     if options.write_docs:
         write_docs(results)
 

@@ -23,23 +23,23 @@ CASES = (
     Case("1 MiB", 1 << 20),
 )
 
-Rounds = list[list[tuple[float, float]]]
-"""Messages a second and microseconds a message, of every round of every variant."""
+Rounds = list[list[float]]
+"""A figure of each round, of each variant."""
 
 
-def document_of(labels: list[str], rounds: Rounds) -> list[dict[str, Any]]:
+def document_of(labels: list[str], rates: Rounds, costs: Rounds) -> list[dict[str, Any]]:
     """The medians of each variant, and of its ratios to the first, round by round."""
-    base = rounds[0]
     document = []
-    for label, samples in zip(labels, rounds, strict=True):
-        pairs = list(zip(samples, base, strict=True))
+    for label, rate, cost in zip(labels, rates, costs, strict=True):
+        faster = [ours / theirs for ours, theirs in zip(rate, rates[0], strict=True)]
+        cheaper = [theirs / ours for ours, theirs in zip(cost, costs[0], strict=True)]
         document.append(
             {
                 "depth": label,
-                "rate": statistics.median(rate for rate, _ in samples),
-                "cpu": statistics.median(cpu for _, cpu in samples),
-                "rate_ratio": statistics.median(ours[0] / theirs[0] for ours, theirs in pairs),
-                "cpu_ratio": statistics.median(theirs[1] / ours[1] for ours, theirs in pairs),
+                "rate": statistics.median(rate),
+                "cpu": statistics.median(cost),
+                "rate_ratio": statistics.median(faster),
+                "cpu_ratio": statistics.median(cheaper),
             }
         )
     return document

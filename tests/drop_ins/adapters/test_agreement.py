@@ -243,18 +243,3 @@ def test_ws4py_mask(key: bytes, data: Any) -> None:
 
     without, with_it = both_ways("ws4py", talk)
     assert with_it == without
-
-
-@given(
-    data=st.one_of(PAYLOADS, SMALL.map(bytearray), st.text(max_size=100), st.none()),
-    opcode=st.integers(0, 16),
-    mask=st.booleans(),
-)
-def test_ws4py_single(data: Any, opcode: int, mask: bool) -> None:
-    library = import_module("ws4py.messaging")
-
-    def talk() -> Any:
-        return outcome(lambda: library.Message(opcode, data).single(mask=mask))
-
-    without, with_it = both_ways("ws4py", talk)
-    assert with_it == without
