@@ -279,7 +279,7 @@ def all_cases(name: str, load: LoadGenerator) -> dict[str, Any]:
 def write_docs(results: dict[str, Any]) -> None:
     before, start, rest = DOCS.read_text("utf-8").partition(START)
     _, end, after = rest.partition(END)
-    table = markdown({name: results[name] for name in SUBJECTS if name in results}, ROUNDS)
+    table = markdown({name: results[name] for name in SUBJECTS if name in results})
     DOCS.write_text(f"{before}{start}\n\n{table}\n{end}{after}", "utf-8")
 
 

@@ -67,7 +67,7 @@ def _table(results: dict[str, Any], value: str, ratio: str) -> list[str]:
     return lines
 
 
-def _where(results: dict[str, Any], rounds: int) -> list[str]:
+def _where(results: dict[str, Any]) -> list[str]:
     about: dict[str, dict[str, None]] = {}
     for result in results.values():
         machine = result["machine"]
@@ -82,10 +82,10 @@ def _where(results: dict[str, Any], rounds: int) -> list[str]:
         for name, fact in facts.items():
             about.setdefault(name, {})[fact] = None
     said = [f"{name} {' and '.join(facts)}" for name, facts in about.items()]
-    return ["", f"{'; '.join(said)}. {rounds} rounds in turn."]
+    return ["", f"{'; '.join(said)}."]
 
 
-def markdown(results: dict[str, Any], rounds: int) -> str:
+def markdown(results: dict[str, Any]) -> str:
     """Both tables, and where they come from."""
     return "\n".join(
         [
@@ -96,6 +96,6 @@ def markdown(results: dict[str, Any], rounds: int) -> str:
             "Messages a second:",
             "",
             *_table(results, "rate", "rate_ratio"),
-            *_where(results, rounds),
+            *_where(results),
         ]
     )
