@@ -15,8 +15,8 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins bench bench-servers instructions sanitize lint \
-	types docs wheels clean FORCE
+.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
+	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,12 @@ bench: $(VENV)/.compiled $(VENV)/.bench ## measure the codec beside its peers (B
 bench-servers: $(VENV)/.compiled $(VENV)/.bench ## measure servers and clients beside their peers (BENCH=--help: what else)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench.servers $(BENCH)
 
+bench-drop-ins: ## measure what the adapters and uvicorn's plug-in save (BENCH=--help: what else)
+	@$(MAKE) --no-print-directory saved VENV=.venvs/drop-ins
+
+saved: $(VENV)/.compiled $(VENV)/.drop-ins
+	cd tests && FASTFRAME_EXTENSION=1 PYTHONPATH=.. $(abspath $(BIN))/python -m drop_ins.adapters.measure $(BENCH)
+
 instructions: $(VENV)/.compiled $(VENV)/.bench ## count the instructions of the codec's hot paths; needs valgrind
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench.instructions $(BENCH)
 
@@ -63,8 +69,24 @@ autobahn: $(VENV)/.compiled ## all of the Autobahn testsuite, both roles (AUTOBA
 peers: $(VENV)/.compiled $(VENV)/.test $(VENV)/.peers ## real peers and Chromium, both ways (REQUIRE=1: all of them, or it fails)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/peers tests/browser
 
-drop-ins: $(VENV)/.compiled $(VENV)/.drop-ins ## fastframe inside of uvicorn and other libraries, with their own suites
+drop-ins: ## fastframe inside of uvicorn and other libraries, in the releases it is tested with; their own suites
+	@$(MAKE) --no-print-directory inside VENV=.venvs/drop-ins
+
+inside: $(VENV)/.compiled $(VENV)/.drop-ins
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/drop_ins
+	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites
+
+drop-ins-newest: ## the same libraries in their newest releases, where those are newer
+	@$(MAKE) --no-print-directory newest VENV=.venvs/drop-ins
+
+newest: $(VENV)/.compiled $(VENV)/.drop-ins
+	@newer=$$($(BIN)/python tools/newer.py) && if [ -n "$$newer" ]; then \
+		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-newest NEWER="$$newer"; \
+	fi
+
+beside: $(VENV)/.compiled $(VENV)/.drop-ins
+	$(PIP) install --upgrade $(NEWER)
+	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.newest $(NEWER)
 
 lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet

@@ -63,6 +63,14 @@ def complaint(finished: subprocess.CompletedProcess[bytes], status: int) -> str:
     return line
 
 
+def written(folder: Path, source: str, name: str = "app.py") -> str:
+    """A file of a program; its path."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    return str(path)
+
+
 @contextmanager
 def running(*arguments: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command beside the test; it ends with it at the latest."""

@@ -18,7 +18,7 @@ from fastframe.cli.arguments import parser
 from fastframe.cli.info import EXTRAS
 from fastframe.deflate import DEFLATE_BACKEND
 
-COMMANDS = ("serve", "connect", "info", "demo")
+COMMANDS = ("serve", "connect", "accelerate", "install-check", "info", "demo")
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,16 @@ COMMANDS = ("serve", "connect", "info", "demo")
         ["connect", "ws://localhost/", "--timeout", "0"],
         ["connect", "ws://localhost/", "--insecure"],
         ["connect", "ws://localhost/", "--proxy", "http://localhost", "--no-proxy"],
+        ["accelerate"],
+        ["accelerate", "--"],
+        ["accelerate", "-m"],
+        ["accelerate", "--strictly", "app.py"],
+        ["accelerate", "--library", "requests", "app.py"],
+        ["accelerate", "--library", "websockets=", "app.py"],
+        ["accelerate", "--library", "websockets=mask", "app.py"],
+        ["accelerate", "--library", "websockets=deepest", "app.py"],
+        ["install-check", "requests"],
+        ["install-check", "websockets=frame"],
     ],
     ids=" ".join,
 )
@@ -82,7 +92,7 @@ def test_help_explains_by_examples(name: str) -> None:
     _, _, examples = text.partition("examples:\n")
     assert examples.count(f"python -m fastframe {name}".rstrip()) >= 2
     if not name:
-        assert all(re.search(rf"^ +{each}  ", text, re.MULTILINE) for each in COMMANDS)
+        assert all(re.search(rf"^ +{each}(  |$)", text, re.MULTILINE) for each in COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -135,7 +135,9 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         """Begin to close, as the server shuts down."""
         connection = self.connection
         if connection is None:
-            if self._opening is not None:
+            if self._opening is not None and self._opening.is_answered:
+                self._transport.close()  # a client that has its answer, and does not leave
+            elif self._opening is not None:
                 self._opening.finish()
         elif connection.state is State.OPEN:
             self._say_farewell(CloseCode.SERVICE_RESTART)

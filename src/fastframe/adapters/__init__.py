@@ -15,23 +15,29 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import NamedTuple
 
 from ._guard import DEPTHS, Change, IncompatibleLibrary, Library, ModuleChange, planned
+from .importing import call_after_import
 
 __all__ = [
     "DEPTHS",
     "LIBRARIES",
+    "Check",
     "IncompatibleLibrary",
     "IncompatibleLibraryWarning",
     "Installation",
     "Status",
     "accelerated",
+    "check",
+    "depths_of",
     "install",
+    "install_when_imported",
     "status",
     "uninstall",
 ]
@@ -67,11 +73,23 @@ class Status(NamedTuple):
     """Why the last `install` left it untouched, if it did."""
 
 
+class Check(NamedTuple):
+    """What `install` would do, as `check` tells it."""
+
+    version: str | None
+    """The release that is installed; None if there is none."""
+    depth: str | None
+    """The deepest that would go in; None if there is none."""
+    refused: str | None
+    """What is in the way of the deepest that the adapter has, if something is."""
+
+
 class _State:
     """What is installed in one library."""
 
     def __init__(self) -> None:
         self.depth: str | None = None
+        self.is_applying = False
         self.changes: list[Change | ModuleChange] = []
         self.handles = 0
         self.refused: str | None = None
@@ -147,26 +165,16 @@ def install(name: str, *, depth: str | None = None, strict: bool = False) -> Ins
     Warns:
         IncompatibleLibraryWarning: the same, not `strict`; once for each cause.
     """
-    library = _library(name)
-    depths = tuple(library.depths or ("mask",))
-    depth = library.deepest if depth is None else depth
-    if depth not in depths:
-        raise ValueError(f"{name} has no depth {depth!r}, but {', '.join(depths)}")
+    depth = _depth(name, depth)
     with _lock:
         state = _states[name]
-        if state.depth is None:
-            try:
-                _apply(state, library, depth)
-            except IncompatibleLibrary as error:
-                state.refused = str(error)
-                if strict:
-                    raise IncompatibleLibrary(f"{name} was left untouched: {error}") from error
-                _warn(name, state)
-                return Installation(name, None, state.refused)
-        elif state.depth != depth:
-            raise ValueError(f"{name} is installed at depth {state.depth!r} already")
-        state.handles += 1
-        return Installation(name, depth, None)
+        try:
+            return _install(name, depth)
+        except IncompatibleLibrary as error:
+            if strict:
+                raise IncompatibleLibrary(f"{name} was left untouched: {error}") from error
+            _warn(name, state)
+            return Installation(name, None, state.refused)
 
 
 def uninstall(name: str) -> None:
@@ -200,6 +208,77 @@ def accelerated(*names: str, depth: str | None = None, strict: bool = False) -> 
         yield
 
 
+def install_when_imported(
+    wanted: Mapping[str, str | None], tell: Callable[[Installation], None] | None = None
+) -> None:
+    """Install adapters when their libraries are imported: none of them is, for this.
+
+    Args:
+        wanted: depths by the names of libraries, as in `install`.
+        tell: called when a library has been imported, with what came of it; a
+            library that is left untouched is told of in this way alone.
+
+    Raises:
+        ValueError: there is no such adapter or depth.
+    """
+
+    def after(name: str, depth: str) -> None:
+        state = _states[name]
+        # Whoever installs it already has imported it for this, or knows better.
+        if state.is_applying or state.depth is not None:
+            return
+        try:
+            installation = _install(name, depth)
+        except IncompatibleLibrary as error:
+            installation = Installation(name, None, str(error))
+        if tell is not None:
+            tell(installation)
+
+    calls = {}
+    for name, depth in {name: _depth(name, depth) for name, depth in wanted.items()}.items():
+        if _library(name).modules:
+            # Nothing of the library's own is imported for it, and there need not be any.
+            after(name, depth)
+        else:
+            calls[_library(name).package] = partial(after, name, depth)
+    call_after_import(calls)
+
+
+def check(name: str) -> Check:
+    """Tell what `install` would do; the library is imported for it, and nothing is changed.
+
+    Args:
+        name: one of `LIBRARIES`.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    library, state, refused = _library(name), _states[name], None
+    with _lock:
+        if state.depth is not None:
+            return Check(library.version(), state.depth, None)
+        for depth in reversed(depths_of(name)):
+            try:
+                planned(library, depth)
+            except IncompatibleLibrary as error:
+                refused = refused or str(error)
+            else:
+                return Check(library.version(), depth, refused)
+    return Check(library.version(), None, refused)
+
+
+def depths_of(name: str) -> tuple[str, ...]:
+    """Return the depths that an adapter has, the outermost first.
+
+    Args:
+        name: one of `LIBRARIES`.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    return tuple(_library(name).depths or DEPTHS[:1])
+
+
 def status() -> dict[str, Status]:
     """Tell what is installed where; no library is imported for it.
 
@@ -225,9 +304,37 @@ def _library(name: str) -> Library:
     return library
 
 
+def _depth(name: str, depth: str | None) -> str:
+    depths = depths_of(name)
+    if depth is None:
+        return depths[-1]
+    if depth not in depths:
+        raise ValueError(f"{name} has no depth {depth!r}, but {', '.join(depths)}")
+    return depth
+
+
+def _install(name: str, depth: str) -> Installation:
+    with _lock:
+        state = _states[name]
+        if state.depth is None:
+            try:
+                _apply(state, _library(name), depth)
+            except IncompatibleLibrary as error:
+                state.refused = str(error)
+                raise
+        elif state.depth != depth:
+            raise ValueError(f"{name} is installed at depth {state.depth!r} already")
+        state.handles += 1
+        return Installation(name, depth, None)
+
+
 def _apply(state: _State, library: Library, depth: str) -> None:
     """Make all changes or none."""
-    changes = planned(library, depth)
+    state.is_applying = True
+    try:
+        changes = planned(library, depth)
+    finally:
+        state.is_applying = False
     done: list[Change | ModuleChange] = []
     try:
         for change in changes:

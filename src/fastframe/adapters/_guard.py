@@ -95,9 +95,10 @@ class Library:
     modules: Mapping[str, str] | None = None
 
     @property
-    def deepest(self) -> str:
-        """The name of its deepest depth."""
-        return list(self.depths)[-1] if self.depths else DEPTHS[0]
+    def package(self) -> str:
+        """The module that is imported before any other of it."""
+        targets = self.modules or [one.replaces[0].target for one in (self.depths or {}).values()]
+        return next(iter(targets)).partition(":")[0].partition(".")[0]
 
     def version(self) -> str | None:
         """The release that is installed, None if none is."""
@@ -215,7 +216,8 @@ def _find(target: str, digests: tuple[str, ...]) -> tuple[Any, str, Any]:
     module, _, path = target.partition(":")
     try:
         owner: Any = import_module(module)
-    except ImportError as error:
+    except Exception as error:
+        # Whatever it is that a release of the library fails with, the program may never import that module.
         raise IncompatibleLibrary(f"{module} cannot be imported: {error}") from error
     *classes, name = path.split(".")
     for one in classes:
@@ -241,7 +243,10 @@ def _change(replacement: Replacement) -> Change | None:
         return None
     owner, name, old = _find(replacement.target, replacement.digests)
     original: Any = _unbound(old)
-    new = replacement.make(original)
+    try:
+        new = replacement.make(original)
+    except (ImportError, AttributeError) as error:
+        raise IncompatibleLibrary(f"{replacement.target} cannot be replaced: {error}") from error
     if isinstance(new, FunctionType) and "<locals>" in new.__qualname__:
         # Made for this place, so it may have its name.
         update_wrapper(new, original)

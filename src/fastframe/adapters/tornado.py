@@ -1,8 +1,7 @@
-"""tornado: messages of one frame, out of and into its stream."""
+"""tornado: messages of one frame, out of and into its stream, or the socket where that takes them at once."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
@@ -11,6 +10,12 @@ from ._guard import Depth, Known, Library, Replacement
 from ._messages import first_message
 
 __all__ = ["LIBRARY"]
+
+_READ = 64 * 1024
+"""Bytes that a stream reads at once, unless it was told otherwise."""
+
+_WRITES_IN_A_ROW = 8
+"""Messages that are written before whoever awaits each has to let others run."""
 
 
 def _mask(_: Any) -> Any:
@@ -31,17 +36,22 @@ def _receive_frame(original: Any) -> Any:
             await original(self)
             return
         if not stream._read_buffer_size:
-            start = await stream.read_bytes(2)
-            # Put back: what it will be is known when the rest has come, which is mostly at once.
-            stream._read_buffer[:0] = start
-            stream._read_buffer_size += len(start)
-        message = first_message(stream._read_buffer, self.params.max_message_size)
+            # All that comes at once, and not the two bytes that the original asks for.
+            data = await stream.read_bytes(_READ, partial=True)
+            message = first_message(data, self.params.max_message_size)
+            used = 0 if message is None else message[2]
+            if used < len(data):
+                stream._read_buffer[:0] = data[used:]
+                stream._read_buffer_size += len(data) - used
+        else:
+            message = first_message(stream._read_buffer, self.params.max_message_size)
+            if message is not None:
+                del stream._read_buffer[: message[2]]
+                stream._read_buffer_size -= message[2]
         if message is None:
             await original(self)
             return
         opcode, payload, size = message
-        del stream._read_buffer[:size]
-        stream._read_buffer_size -= size
         self._wire_bytes_in += size
         handled = self._handle_message(opcode, payload)
         if handled is not None:
@@ -69,10 +79,34 @@ def _write_frame(original: Any) -> Any:
     return write_frame
 
 
+def _write_at_once(stream: Any, frame: bytes) -> int:
+    """Write to the socket what it takes, past the stream's buffer; how many bytes."""
+    if (
+        stream._write_buffer
+        or stream._write_futures
+        or stream._connecting
+        or stream.max_write_buffer_size is not None
+        or stream.closed()
+    ):
+        return 0
+    try:
+        written: int = stream.write_to_fd(frame)
+    except OSError:
+        return 0  # the stream finds out for itself
+    stream._total_write_index += written
+    stream._total_write_done_index += written
+    return written
+
+
 def _write_message(original: Any) -> Any:
+    import asyncio
+    from itertools import count
+
     from tornado.concurrent import future_set_result_unless_cancelled
-    from tornado.iostream import StreamClosedError
-    from tornado.websocket import WebSocketClosedError
+    from tornado.iostream import IOStream, StreamClosedError
+    from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
+
+    writes = count(1)
 
     async def written(future: Any) -> None:
         try:
@@ -80,23 +114,39 @@ def _write_message(original: Any) -> Any:
         except StreamClosedError:
             raise WebSocketClosedError from None
 
+    def done(stream: Any) -> Any:
+        loop = stream.io_loop.asyncio_loop
+        future = loop.create_future()
+        if next(writes) % _WRITES_IN_A_ROW:
+            future.set_result(None)
+        else:
+            # Who writes in a loop and awaits each must let others run.
+            loop.call_soon(future_set_result_unless_cancelled, future, None)
+        return future
+
     def write_message(self: Any, message: Any, binary: bool = False) -> Any:
-        kind = type(message)
-        if self._compressor or not (kind is str or kind is bytes):
+        kind, stream = type(message), self.stream
+        if (
+            self._compressor
+            or not (kind is str or kind is bytes)
+            or type(stream) is not IOStream
+            or type(self) is not WebSocketProtocol13
+        ):
             return original(self, message, binary)
         data = message.encode() if kind is str else message
         self._message_bytes_out += len(data)
+        masking_key = os.urandom(4) if self.mask_outgoing else None
+        frame = encode_frame(2 if binary else 1, data, masking_key=masking_key)
+        self._wire_bytes_out += len(frame)
+        sent = _write_at_once(stream, frame)
+        if sent == len(frame):
+            stream._maybe_add_error_listener()
+            return done(stream)
         try:
-            future = self._write_frame(True, 2 if binary else 1, data)
+            future = stream.write(memoryview(frame)[sent:])
         except StreamClosedError:
             raise WebSocketClosedError from None
-        if not future.done() or future.cancelled() or future.exception() is not None:
-            return asyncio.ensure_future(written(future))
-        # Not done at once: who writes in a loop and awaits each must let others run.
-        loop = self.stream.io_loop.asyncio_loop
-        future = loop.create_future()
-        loop.call_soon(future_set_result_unless_cancelled, future, None)
-        return future
+        return asyncio.ensure_future(written(future))
 
     return write_message
 
@@ -120,6 +170,8 @@ LIBRARY = Library(
                 Known(f"{_PROTOCOL}._read_bytes", ("e70fe5d156b7ab8b",)),
                 Known(f"{_PROTOCOL}._handle_message", ("bc7eada534df0540", "61f43d09e004be77")),
                 Known(f"{_STREAM}.read_bytes", ("317972ef0114f3f8",)),
+                Known(f"{_STREAM}._try_inline_read", ("03c73e8fd749f0d4",)),
+                Known(f"{_STREAM}._read_to_buffer_loop", ("d717b9cc160a767a", "78a0258d326c01af")),
                 Known(f"{_STREAM}._consume", ("b53931d80740bdf0", "a977bde1b0937913")),
                 Known(f"{_STREAM}._finish_read", ("4f07c4033145a3b2", "7300366cabcc95c8")),
                 Known(f"{_STREAM}._find_read_pos", ("85d4f10f4ffc348e", "407c985de949c078")),
@@ -134,7 +186,12 @@ LIBRARY = Library(
                     f"{_PROTOCOL}.write_message", ("9b75f174cbff3542", "e085015d2fafba0a"), _write_message
                 ),
             ),
-            relies_on=(Known(f"{_STREAM}.write", ("5aef2d0d76a1ded3", "359435fb31c50ddb")),),
+            relies_on=(
+                Known(f"{_STREAM}.write", ("5aef2d0d76a1ded3", "359435fb31c50ddb")),
+                Known(f"{_STREAM}._handle_write", ("ebda2ee3b604082e", "c8c2c5ebdc05f776")),
+                Known(f"{_STREAM}._maybe_add_error_listener", ("96f7599861c6ca16",)),
+                Known("tornado.iostream:IOStream.write_to_fd", ("d84acfd03a8c72e8",)),
+            ),
         ),
     },
 )

@@ -17,6 +17,7 @@ from ..codec import apply_mask, encode_frame
 from ..frames import Frame, Opcode, Role
 from ._guard import Depth, Known, Library, Replacement
 from ._messages import unfinished_message, whole_messages
+from ._transports import read_less_at_once
 
 __all__ = ["LIBRARY"]
 
@@ -171,16 +172,63 @@ def _data_received(original: Any) -> Any:
             # Something was answered, or ended. No more data: it does the rest alone.
             return original(self, b"")  # type: ignore[no-any-return]
         protocol.events = []
-        put = self.recv_messages.put
+        assembler = self.recv_messages
         for event in events:
             opcode = event.opcode
-            if opcode is text or opcode is binary:
-                put(event)
-            else:
+            if not (opcode is text or opcode is binary) or assembler.closed:
                 self.process_event(event)
+                continue
+            queue = assembler.frames
+            queue.queue.append(event)
+            waiter = queue.get_waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            if assembler.high is not None and len(queue.queue) > assembler.high:
+                assembler.maybe_pause()
         return None
 
     return data_received
+
+
+def _connection_made(original: Any) -> Any:
+    read_less = read_less_at_once()
+
+    def connection_made(self: Any, transport: Any) -> None:
+        original(self, transport)
+        read_less(transport)
+
+    return connection_made
+
+
+def _get(original: Any) -> Any:
+    from websockets.frames import Opcode as HostOpcode
+
+    text, binary = HostOpcode.TEXT, HostOpcode.BINARY
+
+    async def get(self: Any, decode: bool | None = None) -> Any:
+        queue = self.frames
+        waiting = queue.queue
+        if self.get_in_progress or (not waiting and (self.closed or queue.get_waiter is not None)):
+            return await original(self, decode)
+        if not waiting:
+            self.get_in_progress = True
+            waiter = queue.get_waiter = queue.loop.create_future()
+            try:
+                await waiter
+            finally:
+                waiter.cancel()
+                queue.get_waiter = None
+                self.get_in_progress = False
+        frame = waiting[0]
+        opcode, data = frame.opcode, frame.data
+        if not frame.fin or type(data) is not bytes or not (opcode is text or opcode is binary):
+            return await original(self, decode)
+        waiting.popleft()
+        if self.paused:
+            self.maybe_resume()
+        return data.decode() if decode or (decode is None and opcode is text) else data
+
+    return get
 
 
 def _send(original: Any) -> Any:
@@ -261,11 +309,22 @@ LIBRARY = Library(
                 Replacement(
                     f"{_CONNECTION}.data_received", ("9dd300d27dd4aeac", "19c5a13dd8eb56f7"), _data_received
                 ),
+                Replacement(f"{_CONNECTION}.connection_made", ("5a10b9a989143201",), _connection_made),
+                Replacement(
+                    f"{_ASSEMBLER}.get",
+                    ("31309630d493ee8f", "4347014cd4f4e137", "d5b2879d5a7fb12f", "2db634a947dcad5f"),
+                    _get,
+                ),
                 Replacement(
                     f"{_CONNECTION}.send", ("a8ae9dce36dee10b", "d182944aba056cb9", "5617d820f825734f"), _send
                 ),
             ),
             relies_on=(
+                Known(f"{_ASSEMBLER}.put", ("0d37a23122341324",)),
+                Known(f"{_ASSEMBLER}.maybe_pause", ("b3b5da6cb48ea436",)),
+                Known(f"{_ASSEMBLER}.maybe_resume", ("ea1fd7a305dd127a",)),
+                Known("websockets.asyncio.messages:SimpleQueue.get", ("6603528ea8fe7933",)),
+                Known("websockets.asyncio.messages:SimpleQueue.put", ("80349d4a77a414be",)),
                 Known("websockets.asyncio.client:ClientConnection.process_event", ("047114e631b50af1",)),
                 Known("websockets.asyncio.server:ServerConnection.process_event", ("2d27302ec72ea200",)),
                 Known(f"{_CONNECTION}.process_event", ("9c0c0028bd9731d9", "90e3399e37c0852f")),

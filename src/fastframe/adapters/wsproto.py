@@ -14,9 +14,12 @@ from typing import Any
 from ..codec import apply_mask_inplace, encode_frame
 from ..frames import Opcode, Role
 from ._guard import Depth, Known, Library, Replacement
-from ._messages import size_of, whole_messages
+from ._messages import size_of, unfinished_message, whole_messages
 
 __all__ = ["LIBRARY"]
+
+_LARGE = 4096
+"""Bytes that have come at once, from which on they may be part of one message: decoding it in vain costs."""
 
 
 class _Masker:
@@ -63,6 +66,8 @@ def _take_messages() -> Callable[[Any], None]:
             return
         buffer = decoder.buffer.buffer
         role = Role.CLIENT if decoder.client else Role.SERVER
+        if len(buffer) >= _LARGE and unfinished_message(buffer, role, max_size=None):
+            return
         frames, used = whole_messages(buffer, role, max_size=None)
         events = connection._events
         for count, (opcode, payload, *_) in enumerate(frames):
@@ -99,7 +104,7 @@ def _events(original: Any) -> Any:
 
 def _send(original: Any) -> Any:
     from wsproto.connection import ConnectionState
-    from wsproto.events import BytesMessage, TextMessage
+    from wsproto.events import BytesMessage, Message, TextMessage
 
     is_open = ConnectionState.OPEN
 
@@ -107,7 +112,7 @@ def _send(original: Any) -> Any:
         protocol = self._proto
         kind = type(event)
         if (
-            (kind is TextMessage or kind is BytesMessage)
+            (kind is TextMessage or kind is BytesMessage or kind is Message)
             and event.message_finished
             and self._state is is_open
             and protocol._outbound_opcode is None

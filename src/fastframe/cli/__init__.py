@@ -1,4 +1,4 @@
-"""``python -m fastframe``: an echo server, a client to talk with, what is installed, a demonstration."""
+"""``python -m fastframe``: echo server, client, other programs made faster, what is installed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import sys
 
 from .arguments import parser
-from .failures import Failure, complain
-from .running import Interrupted
+from .failures import Failure, Interrupted, complain
 
 __all__ = ["main"]
 
@@ -20,18 +19,19 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words of the command line; None for those of this process.
 
     Returns:
-        The exit status: 0, 1 if something went wrong, 130 if it was interrupted.
+        The exit status: 0, 1 if something went wrong, 130 if it was
+        interrupted. A program that is run ends as it would by itself.
 
     Raises:
         SystemExit: with 2 for a command line that makes no sense.
     """
     chosen = parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        # A message may have characters that the terminal's encoding has not.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
-        status: int = chosen.run(chosen)
+        if chosen.command == "accelerate":
+            program = chosen.run(chosen)
+        else:
+            _write_any_character()
+            return int(chosen.run(chosen))
     except Failure as failure:
         complain(str(failure))
         return failure.status
@@ -42,4 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
         # nowhere to go, and must not be tried again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return status
+    # Its exceptions and its interrupts are its own, none of those above.
+    program()
+    return 0
+
+
+def _write_any_character() -> None:
+    """A message may have characters that the terminal's encoding has not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -14,12 +14,15 @@ __all__ = ["parser"]
 _MAX_SIZE = 16 * 1024 * 1024
 
 _DESCRIPTION = """\
-The WebSocket engine of Python: try it, look into a server, or give a client something to talk with."""
+The WebSocket engine of Python: try it, look into a server, give a client something to talk with, or run a
+program that uses another library with this engine inside it."""
 
 _EXAMPLES = """\
 examples:
   python -m fastframe serve                         an echo server on ws://localhost:8765/
   python -m fastframe connect ws://localhost:8765/  talk with it
+  python -m fastframe accelerate app.py             run a program with faster libraries
+  python -m fastframe install-check                 which libraries that would be
   python -m fastframe info                          what is installed, for a bug report
   python -m fastframe COMMAND --help                more about a command
 
@@ -53,6 +56,34 @@ Exit status: 0 after a clean close, 1 after anything else, 2 for a wrong command
 while no line was being typed."""
 
 
+_ACCELERATE_EXAMPLES = """\
+examples:
+  python -m fastframe accelerate app.py --port 80
+      as python app.py --port 80, and every library that it imports and that there is an adapter for is faster
+  python -m fastframe accelerate -m uvicorn app:app
+      as python -m uvicorn app:app
+  python -m fastframe accelerate --verbose --library websockets --library wsproto=mask app.py
+      these two alone, wsproto not beyond its masking; and say what has been done
+  python -m fastframe accelerate --strict --library tornado app.py
+      do not run it without
+
+The command install-check tells which adapters go in, and how deep they can. Where one does not, the program
+runs with its library as it is, and one line to standard error says so.
+
+Exit status: the program's own; 1 if it was not run, 2 for a wrong command line."""
+
+_CHECK_EXAMPLES = """\
+examples:
+  python -m fastframe install-check
+      all that is installed here
+  python -m fastframe install-check websockets wsproto
+      these two, which have to be there
+  python -m fastframe install-check --json | jq .websockets.depth
+
+Exit status: 0 if the adapter of every library that is installed goes in at its full depth, 1 if one does not
+or a library that was named is not installed, 2 for a wrong command line."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Answers a wrong command line with one line."""
 
@@ -71,6 +102,8 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_serve(commands)
     _add_connect(commands)
+    _add_accelerate(commands)
+    _add_install_check(commands)
     _add_info(commands)
     _add_demo(commands)
     return made
@@ -173,6 +206,60 @@ def _add_messages(group: Any, verb: str) -> None:
     )
 
 
+def _add_accelerate(commands: Any) -> None:
+    accelerate = commands.add_parser(
+        "accelerate",
+        help="run a program with this engine inside the libraries that it uses",
+        usage="python -m fastframe accelerate [option ...] PROGRAM [argument ...]\n"
+        "       python -m fastframe accelerate [option ...] -m MODULE [argument ...]",
+        description="Runs a program as python itself would. When it imports a library that there is an"
+        " adapter\nfor, our codec goes into it; what the program sees of the library stays the same. All that"
+        " follows\nthe program's name is the program's.",
+        epilog=_ACCELERATE_EXAMPLES,
+    )
+    accelerate.set_defaults(run=_run_accelerate, fail=accelerate.error)
+    accelerate.add_argument(
+        "--library",
+        action="append",
+        type=_library,
+        metavar="NAME[=DEPTH]",
+        help="use this adapter, down to this depth, and those named likewise alone (default: all, as deep as"
+        " they go)",
+    )
+    accelerate.add_argument(
+        "--strict",
+        action="store_true",
+        help="run the program only if every adapter that is to be used goes in; their libraries are imported"
+        " for it",
+    )
+    accelerate.add_argument(
+        "--verbose", action="store_true", help="say, in a line each, which libraries have got an adapter"
+    )
+    accelerate.add_argument(
+        "-m", action="store_true", dest="as_module", help="run a module, as python -m does"
+    )
+    # "A...": a word that is no option, and whatever follows it.
+    accelerate.add_argument(
+        "program",
+        nargs="A...",
+        metavar="PROGRAM",
+        help="a file, or a folder or archive that has a __main__.py",
+    )
+
+
+def _add_install_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "install-check",
+        help="which libraries are there for accelerate, and what would be done to them",
+        description="Imports the libraries that there are adapters for and that are installed, and tells"
+        " their\nversions, how deep each adapter would go in, or why it would not. Nothing is changed.",
+        epilog=_CHECK_EXAMPLES,
+    )
+    check.set_defaults(run=_run_install_check)
+    check.add_argument("libraries", nargs="*", type=_library_name, metavar="NAME", help="default: all")
+    check.add_argument("--json", action="store_true", help="print it as JSON")
+
+
 def _add_info(commands: Any) -> None:
     info = commands.add_parser(
         "info",
@@ -214,6 +301,18 @@ def _run_connect(chosen: argparse.Namespace) -> int:
     return run(chosen)
 
 
+def _run_accelerate(chosen: argparse.Namespace) -> Callable[[], None]:
+    from .accelerate import prepare
+
+    return prepare(chosen)
+
+
+def _run_install_check(chosen: argparse.Namespace) -> int:
+    from .install_check import run
+
+    return run(chosen.libraries, as_json=chosen.json)
+
+
 def _run_info(chosen: argparse.Namespace) -> int:
     from .info import run
 
@@ -252,6 +351,23 @@ def _header(word: str) -> tuple[str, str]:
     field = (name, value.strip())
     _checked(lambda _: Headers([field]), word)
     return field
+
+
+def _library_name(word: str) -> str:
+    from ..adapters import depths_of
+
+    _checked(depths_of, word)
+    return word
+
+
+def _library(word: str) -> tuple[str, str | None]:
+    from ..adapters import depths_of
+
+    name, equals, depth = word.partition("=")
+    depths = _checked(depths_of, name)
+    if equals and depth not in depths:
+        raise argparse.ArgumentTypeError(f"{name} has no depth {depth!r}, but {', '.join(depths)}")
+    return name, depth if equals else None
 
 
 def _port(word: str) -> int:

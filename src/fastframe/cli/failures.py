@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import ssl
 import sys
 
 from ..errors import RejectedByServer
 from .showing import quoted
 
-__all__ = ["Failure", "complain", "describe"]
+__all__ = ["Failure", "Interrupted", "complain", "describe"]
 
 _MAX_BODY = 200
 """Characters of a refusal's first line that are shown."""
@@ -25,6 +23,10 @@ class Failure(Exception):
         self.status = status
 
 
+class Interrupted(Exception):
+    """Ctrl-C has ended the command's coroutine."""
+
+
 def complain(message: str) -> None:
     """Print one line to standard error."""
     print(f"fastframe: {quoted(message)}", file=sys.stderr, flush=True)
@@ -36,6 +38,10 @@ def describe(error: Exception) -> str:
     Args:
         error: an OSError, a HandshakeError or a ValueError.
     """
+    # A program that `accelerate` runs imports these itself, when it wants to.
+    import socket
+    import ssl
+
     if isinstance(error, RejectedByServer):
         return _rejection(error)
     if isinstance(error, ssl.SSLCertVerificationError):

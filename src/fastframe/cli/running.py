@@ -7,13 +7,11 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["Interrupted", "run"]
+from .failures import Interrupted
+
+__all__ = ["run"]
 
 Result = TypeVar("Result")
-
-
-class Interrupted(Exception):
-    """Ctrl-C has ended the coroutine."""
 
 
 def run(main: Coroutine[Any, Any, Result], runner: Callable[[Any], Any] = asyncio.run) -> Result:

@@ -13,8 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..aio.server import serve
-from .failures import Failure, describe
-from .running import Interrupted
+from .failures import Failure, Interrupted, describe
 from .running import run as run_coroutine
 
 if TYPE_CHECKING:

@@ -138,7 +138,7 @@ class HostProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.pid = self._process.pid
-        self._port = int(self._answers.get(timeout=SECONDS)[1])
+        self.port = int(self._answers.get(timeout=SECONDS)[1])
         self._listener = socket.create_server(("127.0.0.1", 0))
 
     def _read(self) -> None:
@@ -178,7 +178,7 @@ class HostProcess:
         offer = f"Sec-WebSocket-Extensions: {DEFLATE}\r\n" if self._deflates else ""
         if self.role == "server":
             peer = Peer(
-                socket.create_connection(("127.0.0.1", self._port)), masks=True, deflates=self._deflates
+                socket.create_connection(("127.0.0.1", self.port)), masks=True, deflates=self._deflates
             )
             peer.socket.sendall(
                 b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

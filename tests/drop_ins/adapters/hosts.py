@@ -22,56 +22,19 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any
 
+from drop_ins.adapters.host import MAX_SIZE, URI, Host, echo, echo_blocking, tell, told_end
+from drop_ins.adapters.host_stacks import (
+    Hypercorn,
+    SimpleWebSocket,
+    UvicornFastframe,
+    UvicornSansIO,
+    UvicornWsproto,
+)
+
 import fastframe.adapters
 
 LIFETIME = 900
 """Seconds after which the process ends, whatever it is doing."""
-
-MAX_SIZE = 32 * 1024 * 1024
-
-URI = "ws://127.0.0.1:{}/"
-
-
-def tell(*words: object) -> None:
-    # One write: a print is two, and two threads tell.
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
-
-
-def told_end(error: BaseException | None) -> None:
-    told = "cleanly" if error is None else f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-    tell("ended", " ".join(told.split()))
-
-
-async def echo(socket: Any) -> None:
-    """For websockets' interface."""
-    try:
-        async for message in socket:
-            await socket.send(message)
-    except Exception as error:  # noqa: BLE001
-        told_end(error)
-    else:
-        told_end(None)
-
-
-def echo_blocking(socket: Any) -> None:
-    try:
-        for message in socket:
-            socket.send(message)
-    except Exception as error:  # noqa: BLE001
-        told_end(error)
-    else:
-        told_end(None)
-
-
-class Host:
-    """The library's side; `serve` or `connect` runs in the loop of the main thread, or blocks in a thread."""
-
-    async def serve(self) -> int:
-        raise NotImplementedError
-
-    async def connect(self, port: int) -> None:
-        raise NotImplementedError
 
 
 class WebsocketsAsyncio(Host):
@@ -193,13 +156,22 @@ class WsprotoDeflate(Wsproto):
 class Tornado(Host):
     compression: dict[str, Any] | None = None
 
+    @staticmethod
+    def echo(handler: Any, message: str | bytes) -> Awaitable[None] | None:
+        """Its `on_message`, for back-pressure a coroutine."""
+
+        async def write() -> None:
+            await handler.write_message(message, binary=isinstance(message, bytes))
+
+        return write()
+
     async def serve(self) -> int:
         from tornado.httpserver import HTTPServer
         from tornado.netutil import bind_sockets
         from tornado.web import Application
         from tornado.websocket import WebSocketHandler
 
-        compression = self.compression
+        compression, echo = self.compression, self.echo
 
         class Handler(WebSocketHandler):  # type: ignore[misc]
             def get_compression_options(self) -> dict[str, Any] | None:
@@ -211,8 +183,7 @@ class Tornado(Host):
             def open(self) -> None:
                 self.set_nodelay(True)
 
-            async def on_message(self, message: str | bytes) -> None:
-                await self.write_message(message, binary=isinstance(message, bytes))
+            on_message = echo
 
             def on_close(self) -> None:
                 tell("ended", self.close_code, self.close_reason)
@@ -231,6 +202,13 @@ class Tornado(Host):
         while (message := await client.read_message()) is not None:
             await client.write_message(message, binary=isinstance(message, bytes))
         tell("ended", client.close_code, client.close_reason)
+
+
+class TornadoPlain(Tornado):
+    @staticmethod
+    def echo(handler: Any, message: str | bytes) -> None:
+        """As in tornado's documentation."""
+        handler.write_message(message, binary=isinstance(message, bytes))
 
 
 class TornadoDeflate(Tornado):
@@ -347,8 +325,14 @@ class WebsocketClient(Host):
 
 HOSTS: dict[str, type[Host]] = {
     "autobahn": Autobahn,
+    "hypercorn": Hypercorn,
+    "simple-websocket": SimpleWebSocket,
     "tornado": Tornado,
     "tornado-deflate": TornadoDeflate,
+    "tornado-plain": TornadoPlain,
+    "uvicorn-fastframe": UvicornFastframe,
+    "uvicorn-sansio": UvicornSansIO,
+    "uvicorn-wsproto": UvicornWsproto,
     "websocket-client": WebsocketClient,
     "websockets": WebsocketsAsyncio,
     "websockets-deflate": WebsocketsDeflate,
@@ -393,6 +377,8 @@ async def main(name: str) -> None:
     tasks: list[asyncio.Task[None]] = []
     while line := await asyncio.to_thread(sys.stdin.readline):
         obey(line.split(), connect)
+    # Nobody is interested in how a server complains of its end.
+    os._exit(0)
 
 
 if __name__ == "__main__":
@@ -400,5 +386,4 @@ if __name__ == "__main__":
     timer = threading.Timer(LIFETIME, os._exit, [1])
     timer.daemon = True
     timer.start()
-    asyncio.run(main(sys.argv[1]))
-    os._exit(0)
+    HOSTS[sys.argv[1]].run(main(sys.argv[1]))

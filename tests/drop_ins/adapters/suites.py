@@ -3,9 +3,11 @@
 ``python -m drop_ins.adapters.suites [SUITE ...]``, in tests/. Each suite runs
 twice against the release that is installed, and every test has to end the same
 way; those that do not run once more, for some depend on the time. Suites that
-are not in the wheels come from the sdists of the package index, or from a
-folder that is named: nothing of them is kept.
-What cannot be had is told, and makes the exit status 1.
+are not in the wheels come from the sdists of the package index; websockets' is
+not in its sdists, and comes from its repository, or from a folder that is
+named: nothing of them is kept.
+What cannot be had is told, and makes the exit status 1; except that where that
+repository cannot be reached, its suite is told to be not run.
 """
 
 from __future__ import annotations
@@ -26,12 +28,17 @@ from typing import NamedTuple
 SECONDS = 600
 """For one run of one suite."""
 
+SECONDS_TO_CLONE = 60
+
 PLUGIN = """
+import warnings
 import fastframe.adapters
-fastframe.adapters.install({library!r}, strict=True)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", fastframe.adapters.IncompatibleLibraryWarning)
+    fastframe.adapters.install({library!r}, strict={installs})
 
 def pytest_unconfigure():
-    assert fastframe.adapters.status()[{library!r}].depth
+    assert (fastframe.adapters.status()[{library!r}].depth is not None) is {installs}
 """
 
 
@@ -51,18 +58,33 @@ class Suite(NamedTuple):
     """A module, of pytest's plugins."""
     setup: str = ""
     """What the library's own runner does first."""
+    repository: str | None = None
+    """Where the tests are that no sdist has, at a tag named like the release."""
 
 
 QUIET = ("-p", "no:asyncio", "-p", "no:trio")
 
 SUITES = {
-    "websockets": Suite("websockets", "websockets", (*QUIET, "tests"), "tests"),
+    "websockets": Suite(
+        "websockets",
+        "websockets",
+        (*QUIET, "tests"),
+        "tests",
+        repository="https://github.com/python-websockets/websockets",
+    ),
     "wsproto": Suite("wsproto", "wsproto", (*QUIET, "tests"), "tests"),
     "simple-websocket": Suite(
         "wsproto",
         "simple-websocket",
         (*QUIET, "tests", "--deselect", "tests/test_aioclient.py", "--deselect", "tests/test_client.py"),
         "tests",
+    ),
+    "hypercorn": Suite(
+        "wsproto",
+        "hypercorn",
+        ("-p", "no:trio", "-o", "asyncio_mode=strict", "tests/protocol/test_ws_stream.py"),
+        "tests",
+        needs="pytest_asyncio",
     ),
     "websocket-client": Suite("websocket-client", "websocket-client", ("--pyargs", "websocket.tests")),
     "tornado": Suite(
@@ -106,8 +128,39 @@ class Unavailable(Exception):
     """The tests, or what they test, cannot be had."""
 
 
+class OutOfReach(Exception):
+    """The tests are somewhere that this machine does not get to."""
+
+
+def cloned(repository: str, release: str, scratch: Path) -> Path:
+    """The repository at the release that is installed."""
+    command = [
+        "git",
+        "clone",
+        "--quiet",
+        "--depth",
+        "1",
+        "--branch",
+        release,
+        repository,
+        str(scratch / "clone"),
+    ]
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS_TO_CLONE
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise OutOfReach(f"{repository}: {error}") from None
+    if done.returncode:
+        raise OutOfReach(f"{repository} at {release}: {(done.stderr.strip().splitlines() or [''])[-1]}")
+    return scratch / "clone"
+
+
 def fetched(suite: Suite, scratch: Path) -> Path:
-    """The sdist of the release that is installed, unpacked."""
+    """The source of the release that is installed."""
+    if suite.repository is not None:
+        return cloned(suite.repository, metadata.version(suite.distribution), scratch)
     wanted = f"{suite.distribution}=={metadata.version(suite.distribution)}"
     command = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(scratch), wanted]
     done = subprocess.run(
@@ -122,15 +175,17 @@ def fetched(suite: Suite, scratch: Path) -> Path:
     return scratch / archives[0].name.removesuffix(".tar.gz")
 
 
-def outcomes(suite: Suite, folder: Path, scratch: Path, *, accelerated: bool) -> dict[str, str]:
-    """How each test ended."""
+def outcomes(
+    suite: Suite, folder: Path, scratch: Path, *, accelerated: bool, installs: bool
+) -> dict[str, str]:
+    """How each test ended; `installs` says whether the adapter is to go in, or to refuse."""
     if suite.needs is not None and find_spec(suite.needs) is None:
         raise Unavailable(f"it needs {suite.needs}")
     report = scratch / f"report-{accelerated}.xml"
     plugin = scratch / f"plugin-{accelerated}"
     plugin.mkdir()
     (plugin / "suite_setup.py").write_text(
-        suite.setup + (PLUGIN.format(library=suite.library) if accelerated else "")
+        suite.setup + (PLUGIN.format(library=suite.library, installs=installs) if accelerated else "")
     )
     environment = {**os.environ, **dict(suite.environment)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(plugin), environment.get("PYTHONPATH")]))
@@ -172,12 +227,14 @@ def tally(results: dict[str, str]) -> str:
     return ", ".join(f"{list(results.values()).count(kind)} {kind}" for kind in kinds)
 
 
-def both(suite: Suite, folder: Path, scratch: Path) -> tuple[dict[str, str], dict[str, str]]:
+def both(
+    suite: Suite, folder: Path, scratch: Path, *, installs: bool
+) -> tuple[dict[str, str], dict[str, str]]:
     """The outcomes without the adapter and with it."""
     scratch.mkdir()
     return (
-        outcomes(suite, folder, scratch, accelerated=False),
-        outcomes(suite, folder, scratch, accelerated=True),
+        outcomes(suite, folder, scratch, accelerated=False, installs=installs),
+        outcomes(suite, folder, scratch, accelerated=True, installs=installs),
     )
 
 
@@ -185,8 +242,14 @@ def differences(without: dict[str, str], with_it: dict[str, str]) -> set[str]:
     return {test for test in {*without, *with_it} if without.get(test) != with_it.get(test)}
 
 
-def compare(name: str, sources: dict[str, Path]) -> bool:
-    """Run a suite both ways and tell; whether they agree."""
+def compare(name: str, sources: dict[str, Path], *, installs: bool = True) -> bool:
+    """Run a suite both ways and tell; whether they agree.
+
+    Args:
+        name: of the suite.
+        sources: folders with the tests of some suites.
+        installs: the adapter is to go in; False if it is to refuse the library.
+    """
     suite = SUITES[name]
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
@@ -198,10 +261,13 @@ def compare(name: str, sources: dict[str, Path]) -> bool:
                 source = sources.get(name) or fetched(suite, scratch)
                 # Away from the library's own source, which would be tested in place of what is installed.
                 shutil.copytree(source / suite.folder, folder / suite.folder)
-            without, with_it = both(suite, folder, scratch / "once")
+            without, with_it = both(suite, folder, scratch / "once", installs=installs)
             differing = differences(without, with_it)
             if differing - INSIDE:
-                differing &= differences(*both(suite, folder, scratch / "again"))
+                differing &= differences(*both(suite, folder, scratch / "again", installs=installs))
+        except OutOfReach as why:
+            print(f"not run: {name} {release}: its tests are in no package, and {why}", flush=True)
+            return True
         except (Unavailable, FileNotFoundError, metadata.PackageNotFoundError) as why:
             print(f"{name}: NOT RUN, {type(why).__name__}: {why}", flush=True)
             return False

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import re
 import subprocess
 import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -385,6 +387,104 @@ def test_accelerated_installs_none_where_one_is_refused(host: ModuleType) -> Non
     with pytest.raises(IncompatibleLibrary), adapters.accelerated("wsaccel", "guarded", strict=True):
         pytest.fail("entered")
     assert adapters.status()["wsaccel"].depth is None
+
+
+def test_replacement_that_the_library_has_no_ground_for_is_refused(host: ModuleType) -> None:
+    def needs_what_is_gone(original: Any) -> Any:
+        return host.Frame.what_it_once_had
+
+    frame = adapters._library("guarded").depths["frame"]  # type: ignore[index]
+    last = frame.replaces[-1]._replace(make=needs_what_is_gone)
+    adapters._library("guarded").depths["frame"] = replace(  # type: ignore[index]
+        frame, replaces=(*frame.replaces[:-1], last)
+    )
+    before = state_of(host)
+    with pytest.raises(IncompatibleLibrary, match=r"Frame\.check cannot be replaced: .*what_it_once_had"):
+        adapters.install("guarded", strict=True)
+    assert state_of(host) == before
+
+
+def test_module_that_cannot_be_imported_is_a_reason_like_any_other(host: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "guarded_broken.py").write_text("1/0")
+    adapters._library("guarded").depths["mask"] = Depth(  # type: ignore[index]
+        replaces=(Replacement("guarded_broken:mask", ("0",), faster),)
+    )
+    with pytest.raises(IncompatibleLibrary, match="guarded_broken cannot be imported: division by zero"):
+        adapters.install("guarded", strict=True)
+
+
+def test_check_tells_what_install_would_do(host: ModuleType) -> None:
+    before = state_of(host)
+    assert adapters.check("guarded") == ("2.5", "frame", None)
+    renamed(host)
+    version, depth, refused = adapters.check("guarded")
+    assert (version, depth) == ("2.5", "mask")
+    assert refused == "guarded_host:Frame.check is not there any more"
+    del host.unmask
+    assert adapters.check("guarded") == ("2.5", None, "guarded_host:unmask is not there any more")
+    assert state_of(host).keys() == before.keys() - {"unmask", "Frame.check"}
+    assert adapters.status()["guarded"].refused is None
+
+
+def test_check_of_what_is_installed_tells_how_deep(host: ModuleType) -> None:
+    with adapters.install("guarded", depth="mask"):
+        assert adapters.check("guarded") == ("2.5", "mask", None)
+
+
+def test_import_brings_what_waits_for_it(host: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    del sys.modules["guarded_host"]
+    told: list[adapters.Installation] = []
+    adapters.install_when_imported({"guarded": "mask"}, told.append)
+    assert told == []
+    fresh = importlib.import_module("guarded_host")
+    assert fresh is not host
+    assert [(one.library, one.depth) for one in told] == [("guarded", "mask")]
+    assert fresh.mask("x").startswith("fast")
+    assert host.mask("x").startswith("slow")
+    adapters.uninstall("guarded")
+
+
+def test_import_of_what_is_not_as_tested_is_told_and_warns_nobody(
+    host: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    renamed(host)
+    told: list[adapters.Installation] = []
+    # Imported already, so at once.
+    adapters.install_when_imported({"guarded": None}, told.append)
+    assert [(one.depth, one.refused) for one in told] == [
+        (None, "guarded_host:Frame.check is not there any more")
+    ]
+    with pytest.raises(ValueError, match="no adapter for 'requests'"):
+        adapters.install_when_imported({"requests": None})
+    with pytest.raises(ValueError, match="guarded has no depth 'deep'"):
+        adapters.install_when_imported({"guarded": "deep"})
+
+
+@pytest.mark.parametrize("name", [name for name in adapters.LIBRARIES if name != "wsaccel"])
+def test_every_name_of_every_adapter_is_guarded(name: str) -> None:
+    """Another digest or another name, for each in turn: that alone leaves the library untouched."""
+    library = adapters._library(name)
+    depths = library.depths or {}
+    known: list[Known | Replacement] = []
+    for depth in depths.values():
+        known += [*depth.relies_on, *depth.replaces]
+    assert known
+    for one in known:
+        for other, reason in (
+            (one._replace(digests=("0123456789abcdef",)), "is not the function that was tested"),
+            (one._replace(target=f"{one.target}_of_old"), "is not there any more"),
+        ):
+            changed = {
+                key: Depth(
+                    tuple(other if it is one else it for it in depth.replaces),  # type: ignore[misc]
+                    tuple(other if it is one else it for it in depth.relies_on),  # type: ignore[misc]
+                )
+                for key, depth in depths.items()
+            }
+            with pytest.raises(IncompatibleLibrary, match=re.escape(f"{other.target} {reason}")):
+                _guard.planned(replace(library, depths=changed), list(depths)[-1])
 
 
 def test_importing_fastframe_changes_nothing_and_imports_no_library() -> None:

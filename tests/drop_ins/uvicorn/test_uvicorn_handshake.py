@@ -435,6 +435,22 @@ async def test_a_denial_arrives_although_the_client_goes_on_sending() -> None:
         await sending
 
 
+@every_loop
+async def test_shutdown_does_not_wait_for_a_client_that_was_turned_away() -> None:
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close"})
+
+    loop = asyncio.get_running_loop()
+    async with serving(app) as running, dialled(running) as peer:
+        assert (await peer.head()).startswith(b"HTTP/1.1 403 ")
+        began = loop.time()
+        running.server.should_exit = True
+        await eventually(lambda: not running.connections, "it is gone")
+        # Otherwise it has 10 seconds to leave by itself.
+        assert loop.time() - began < 5
+
+
 # Requests that ask in a wrong way.
 
 

@@ -78,9 +78,9 @@ def suite(request: pytest.FixtureRequest, sources: Path, tmp_path: Path) -> tupl
 def test_uvicorns_own_suite_passes_with_our_class(suite: tuple[str, Path]) -> None:
     loop, folder = suite
     report = folder / "report.xml"
-    command = "-m pytest -q -o addopts= -p no:cacheprovider -k fastframe tests/protocols/test_websocket.py"
+    command = "-m pytest -q -o addopts= -p no:asyncio -p no:cacheprovider -k fastframe"
     finished = subprocess.run(
-        [sys.executable, *command.split(), f"--junitxml={report}"],
+        [sys.executable, *command.split(), f"--junitxml={report}", "tests/protocols/test_websocket.py"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
