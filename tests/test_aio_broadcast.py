@@ -345,12 +345,12 @@ async def test_send_takes_along_what_a_broadcast_left() -> None:
 async def test_much_in_one_tick_is_written_at_once() -> None:
     async with clients(2, compression=None) as (server, everybody):
         with counted_writes() as sizes_of:
-            for _ in range(5):
+            for _ in range(8):
                 broadcast(server.connections, bytes(20_000))
-            # 64 KiB are held back at most.
-            assert [sizes_of(protocol) for protocol in server.connections] == [[4 * 20_004]] * 2
+            # 128 KiB are held back at most.
+            assert [sizes_of(protocol) for protocol in server.connections] == [[7 * 20_004]] * 2
         for ws in everybody:
-            assert [len(await ws.recv()) for _ in range(5)] == [20_000] * 5
+            assert [len(await ws.recv()) for _ in range(8)] == [20_000] * 8
 
 
 @pytest.mark.parametrize("limit", [30_000, 150_000, 200_000, 1024 * 1024])

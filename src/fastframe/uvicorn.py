@@ -261,8 +261,8 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         # More messages to handle are likely to bring more to send: all of it leaves together.
         if self._events and waiting < CORK_SIZE:
             self.flush_soon()
-        elif waiting and not self._writing_paused:
-            self._transport.write(connection.take())
+        elif waiting and not self._writing_paused and self._outlet is not None:
+            self._outlet.write(connection.take())
         if self._writing_paused:
             await self._drained()
 
@@ -417,8 +417,8 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         connection.congested = True
         self._say_farewell(CloseCode.ABNORMAL_CLOSURE)
         if not self._transport.is_closing():
-            if data:
-                self._transport.write(data)
+            if self._outlet is not None:
+                self._outlet.finish(data)
             self._start_close_timer()
             self.resume_reading()
             self._end_writing()

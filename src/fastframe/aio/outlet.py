@@ -71,6 +71,13 @@ class Outlet:
         if rest is not None:
             self.write(rest)
 
+    def finish(self, data: bytes) -> None:
+        """Give the transport all there is, for it to be closed behind it; nothing may follow."""
+        rest, self._rest = self._rest, None
+        for part in (rest, data):
+            if part:
+                self._transport.write(part)
+
     def _is_direct(self) -> bool:
         if self._descriptor < 0:
             return False

@@ -89,9 +89,12 @@ class ReceivingForm(SocketProtocol):
         return self
 
     def __anext__(self) -> Awaitable[str | bytes]:
-        if self._next is None:
-            self._next = _next_message(self)
-        return self._next
+        following = self._next
+        if following is None:
+            following = _next_message(self)
+            if self._closed_error is None:
+                self._next = following
+        return following
 
     def recv_streaming(self) -> AsyncIterator[str | bytes]:
         """Receive the next message in chunks, as they come.
@@ -272,6 +275,8 @@ class ReceivingForm(SocketProtocol):
         self._stop_answer_timer()
         self._closed_error = error
         self._chunks = None
+        # It leads back to us, and all of the connection would wait for the garbage collector.
+        self._next = None
         self._arrival.wake()
 
 
