@@ -16,9 +16,9 @@ cdef class ReceivingForm(SocketProtocol):
     cdef public Py_ssize_t _queued
     cdef public bint _streams
 
-    cdef object take(self)
-    cdef Arrival more(self)
+    cdef object _take(self)
     cdef Arrival _more(self)
+    cdef Arrival _wait(self)
     cdef object _queue(self, list messages, size)
     cdef object _took_all(self)
 

@@ -73,9 +73,9 @@ class ReceivingForm(SocketProtocol):
         if most is not None and most < 1:
             raise ValueError(f"most must be positive, got {most}")
         while not self._messages:
-            await self.more()
+            await self._more()
         count = len(self._messages) if most is None else min(most, len(self._messages))
-        return [self.take() for _ in range(count)]  # type: ignore[misc]
+        return [self._take() for _ in range(count)]  # type: ignore[misc]
 
     async def recv_latest(self) -> str | bytes:
         """Wait for a message, and take the newest; the older ones are dropped.
@@ -122,7 +122,7 @@ class ReceivingForm(SocketProtocol):
         self._streams = True
         return MessageChunks(self)
 
-    def take(self) -> str | bytes | None:
+    def _take(self) -> str | bytes | None:
         """Take a message if there is one, without waiting."""
         messages = self._messages
         if not messages:
@@ -138,7 +138,7 @@ class ReceivingForm(SocketProtocol):
         if self._reading_paused:
             self.resume_reading()
 
-    def more(self) -> Arrival:
+    def _more(self) -> Arrival:
         """To be awaited for whole messages, once all there were have been taken.
 
         Chunks of one that is under way are given up.
@@ -148,7 +148,7 @@ class ReceivingForm(SocketProtocol):
         """
         if self._chunks is not None and not self._arrival.is_awaited:
             self._chunks.abandon()
-        return self._more()
+        return self._wait()
 
     def anything(self) -> Arrival:
         """To be awaited for anything to be received: the application has taken all there was.
@@ -156,9 +156,9 @@ class ReceivingForm(SocketProtocol):
         Raises:
             ConnectionClosed, RuntimeError: as `recv`.
         """
-        return self._more()
+        return self._wait()
 
-    def _more(self) -> Arrival:
+    def _wait(self) -> Arrival:
         connection = self.connection
         if connection is not None and connection.ending:
             self._conclude()
@@ -189,7 +189,7 @@ class ReceivingForm(SocketProtocol):
             await self.anything()
         self._chunks = chunks
         if self._messages:
-            chunks.finish(self.take())  # type: ignore[arg-type]
+            chunks.finish(self._take())  # type: ignore[arg-type]
         elif self.connection is not None and not (self._in_place or self._is_deaf):
             # In place, the read that is under way brings along what was read before.
             chunks.add(self.connection.take_chunk())
@@ -291,9 +291,9 @@ class Receiving(Operation):
     def step(self) -> Any:
         """See `Operation`."""
         self.begin()
-        message = self._source.take()
+        message = self._source._take()
         if message is None:
-            return next(self._source.more())
+            return next(self._source._more())
         self.is_done = True
         return message
 
@@ -307,12 +307,12 @@ class NextMessage(Operation):
 
     def step(self) -> Any:
         """See `Operation`."""
-        message = self._source.take()
+        message = self._source._take()
         self.is_done = message is not None
         if message is not None:
             return message
         try:
-            return next(self._source.more())
+            return next(self._source._more())
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
 

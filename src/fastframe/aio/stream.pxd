@@ -9,7 +9,7 @@ cdef class CoroutineForm(ReceivingForm):
     cdef public object _drain_waiters
     cdef public object _fragment_lock
 
-    cdef object begin_send(self, message)
+    cdef object _begin_send(self, message)
     cdef object _write_in_time(self, Py_ssize_t waiting)
 
 

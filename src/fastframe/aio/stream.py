@@ -59,7 +59,7 @@ class CoroutineForm(ReceivingForm):
         """
         return _sending(self, message)
 
-    def begin_send(self, message: Any) -> Coroutine[Any, Any, None] | None:
+    def _begin_send(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """Send a message if nothing stands in its way; return what is to be awaited otherwise."""
         connection = self.connection
         if connection is not None and self._policy is None and self._fragment_lock is None:
@@ -238,7 +238,7 @@ class Sending(Operation):
         if not self.has_begun:
             self.begin()
             self.is_done = True
-            rest = self._sink.begin_send(self._message)
+            rest = self._sink._begin_send(self._message)
             if rest is None:
                 return None
             self.is_done = False

@@ -22,18 +22,7 @@ __all__ = ["WebSocket"]
 
 
 class CallbackForm(SocketProtocol):
-    """A WebSocket that calls you: derive from it and override the ``on_`` methods.
-
-    It follows the browser's interface of the same name
-    (https://websockets.spec.whatwg.org/): `ready_state`, `buffered_amount`,
-    `protocol`, `extensions`, `send`, `close`. Nothing stands between the codec
-    and `on_message`: no queue, no task. The methods run in the event loop and
-    must not block. All of it belongs to the event loop's thread.
-
-    An exception in a method is logged, given to `on_error`, and ends the
-    connection with 1011. As in the browser, what comes after `close` was
-    called is not delivered any more.
-    """
+    """A WebSocket that calls you: all but what makes it a protocol of asyncio."""
 
     __slots__ = ("_has_erred",)
 
