@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -74,6 +75,9 @@ def written(folder: Path, source: str, name: str = "app.py") -> str:
 @contextmanager
 def running(*arguments: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command beside the test; it ends with it at the latest."""
+    # What a shell has started in its background ignores interrupts, and all that it starts in turn.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*FASTFRAME, *arguments],
         bufsize=0,

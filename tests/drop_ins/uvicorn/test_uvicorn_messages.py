@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aio_support import eventually, every_loop, spin
-from drop_ins.uvicorn.serving import Diary, Receive, Running, Send, accept, echo, opened, serving
+from aio_support import counted_writes, eventually, every_loop, spin
+from drop_ins.uvicorn.serving import Diary, Receive, Send, accept, echo, opened, serving
 from raw_peer import REQUEST, RawPeer
 from websockets.asyncio.client import connect
 from wire import data_frame
 
 from fastframe import Role
-from fastframe.aio.protocol import DEFAULT_MAX_QUEUE, READ_SIZE
+from fastframe.aio.protocol import CORK_SIZE, DEFAULT_MAX_QUEUE, READ_SIZE
 
 DEFLATE_REQUEST = REQUEST.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
 
@@ -27,25 +27,6 @@ HTTP = pytest.mark.parametrize("http", ["h11", "httptools"])
 def message(payload: bytes, opcode: int = 2) -> bytes:
     """A client's message in one frame."""
     return data_frame(Role.SERVER, opcode, payload)
-
-
-def noting_writes(running: Running) -> list[int]:
-    """The sizes of the writes to the only connection's transport, from now on."""
-    protocol, sizes = running.protocol, []
-
-    class Noting:
-        def __init__(self, transport: Any) -> None:
-            self.transport = transport
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.transport, name)
-
-        def write(self, data: bytes) -> None:
-            sizes.append(len(data))
-            self.transport.write(data)
-
-    protocol._transport = Noting(protocol._transport)
-    return sizes
 
 
 @HTTP
@@ -99,10 +80,10 @@ async def test_a_large_message_is_read_in_place() -> None:
 @every_loop
 async def test_replies_to_one_read_leave_in_one_write() -> None:
     async with serving(echo) as running, opened(running) as peer:
-        writes = noting_writes(running)
-        await peer.send(b"".join(message(b"%03d" % number) for number in range(100)))
-        assert [(await peer.frame()).payload for _ in range(100)] == [b"%03d" % n for n in range(100)]
-        assert writes == [500]
+        with counted_writes() as sizes_of:
+            await peer.send(b"".join(message(b"%03d" % number) for number in range(100)))
+            assert [(await peer.frame()).payload for _ in range(100)] == [b"%03d" % n for n in range(100)]
+            assert sizes_of(running.protocol) == [500]
 
 
 @every_loop
@@ -113,12 +94,13 @@ async def test_replies_larger_than_the_cork_do_not_wait_for_the_last() -> None:
             await send({"type": "websocket.send", "bytes": bytes(30_000)})
 
     async with serving(answer) as running, opened(running) as peer:
-        writes = noting_writes(running)
-        await peer.send(message(b"x") * 40)
-        for _ in range(40):
-            assert len((await peer.frame()).payload) == 30_000
-        assert len(writes) >= 10
-        assert max(writes) < 200_000
+        with counted_writes() as sizes_of:
+            await peer.send(message(b"x") * 40)
+            for _ in range(40):
+                assert len((await peer.frame()).payload) == 30_000
+            writes = sizes_of(running.protocol)
+        assert len(writes) >= 40 * 30_000 // (CORK_SIZE + 30_004)
+        assert max(writes) < CORK_SIZE + 40_000
 
 
 @every_loop
@@ -135,9 +117,10 @@ async def test_a_lone_reply_leaves_at_once() -> None:
         await receive()
 
     async with serving(answer) as running, opened(running) as peer:
-        sizes = noting_writes(running)
-        await peer.send(message(b"x"))
-        assert (await peer.frame()).payload == b"reply"
+        with counted_writes() as sizes_of:
+            sizes = sizes_of(running.protocol)
+            await peer.send(message(b"x"))
+            assert (await peer.frame()).payload == b"reply"
     assert seen == [7]
 
 
