@@ -37,6 +37,7 @@ if SETTING not in ("", "0", "1"):
 
 # Compiled from Python sources that run without a compiler, too. A .pxd beside each tells C of its classes.
 AS_THEY_STAND = (
+    "aio/server.py",
     "connection.py",
     "aio/arrival.py",
     "aio/broadcast.py",
@@ -46,6 +47,7 @@ AS_THEY_STAND = (
     "aio/protocol.py",
     "aio/receiving.py",
     "aio/stream.py",
+    "aio/transport.py",
     "aio/websocket.py",
 )
 DIRECTIVES = {

@@ -6,9 +6,13 @@ exception that carries its result (`PyAsyncMethods.am_send`). Cython has no
 name for it. What it does here is what `Operation.__next__` does.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
+
+from libc.errno cimport errno
 
 from .operation cimport Operation
 
@@ -28,7 +32,13 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #include <errno.h>
     #ifdef _WIN32
+    static Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) {
+        (void)descriptor; (void)data; (void)size;
+        errno = EBADF;
+        return -1; /* a socket is no file here: `SocketTransport` is not used */
+    }
     static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
         (void)descriptor; (void)data; (void)size;
         return -1; /* a socket is no file here: `Outlet` never comes to this */
@@ -38,11 +48,19 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
     #endif
+    static Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) {
+        return recv(descriptor, data, (size_t)size, 0);
+    }
     static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
         return send(descriptor, data, (size_t)size, MSG_NOSIGNAL);
     }
     #endif
+    static int is_passing(int error) {
+        return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+    }
     """
+    int is_passing(int error) nogil
+    Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) nogil
     Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) nogil
 
 ctypedef int (*resumefunc)(Operation, PyObject **) noexcept
@@ -88,3 +106,33 @@ def send(int descriptor, data):
             sent = send_now(descriptor, view.buf, view.len)
     PyBuffer_Release(&view)
     return sent if sent > 0 else 0
+
+
+def receive(int descriptor, buffer):
+    """Read from a socket that does not block.
+
+    Args:
+        descriptor: its file descriptor.
+        buffer: writable, at least one byte.
+
+    Returns:
+        How many bytes have come; 0 at the end, -1 if there are none now.
+
+    Raises:
+        OSError: the connection is broken.
+    """
+    cdef Py_buffer view
+    cdef Py_ssize_t size
+    cdef int error
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    if view.len <= 262144:
+        size = receive_now(descriptor, view.buf, view.len)
+        error = errno
+    else:
+        with nogil:
+            size = receive_now(descriptor, view.buf, view.len)
+            error = errno
+    PyBuffer_Release(&view)
+    if size < 0 and not is_passing(error):
+        raise OSError(error, os.strerror(error))
+    return size

@@ -40,7 +40,7 @@ class Outlet:
         self._is_clear = False
         self._limit = limit
         # More than `limit`, so that it has to say when it is through.
-        copies = _COPIES and isinstance(loop, asyncio.SelectorEventLoop)
+        copies = _COPIES and isinstance(transport, asyncio.Transport)
         self._piece = limit + 65536 if copies else sys.maxsize
         self._rest: memoryview | None = None
 

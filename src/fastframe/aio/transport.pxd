@@ -1,0 +1,33 @@
+cimport cython
+
+from .protocol cimport SocketProtocol
+
+
+@cython.final
+cdef class SocketTransport:
+    cdef object __weakref__
+    cdef int _descriptor
+    cdef tuple _extra
+    cdef bint _has_ended
+    cdef Py_ssize_t _high
+    cdef bint _is_closing
+    cdef bint _is_lost
+    cdef bint _is_paused
+    cdef object _loop
+    cdef Py_ssize_t _low
+    cdef SocketProtocol _protocol
+    cdef bint _reads
+    cdef Py_ssize_t _size
+    cdef object _socket
+    cdef object _waiting
+
+    cpdef pause_reading(self)
+    cpdef resume_reading(self)
+    cdef _end(self)
+    cdef _send_waiting(self)
+    cdef _hold_back(self)
+    cdef _shut_down(self)
+    cdef _force_close(self, error)
+    cdef _failed(self, Exception error, str what)
+    cdef _lose(self, error)
+    cdef _drop(self)

@@ -1,0 +1,312 @@
+"""A transport of sockets for event loops that only tell when a descriptor is ready (asyncio's selector loops).
+
+asyncio's own is written for any protocol, in Python: a task, two futures'
+worth of callbacks and four system calls for each connection that it accepts,
+and half of the time of a small read. To the protocol this one is the same.
+It is no subclass of `asyncio.Transport`, whose slot no compiled class can share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket as socket_module
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from ..codec import BACKEND
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from .protocol import SocketProtocol
+
+__all__ = ["SocketTransport"]
+
+# What nothing to be written is: a deque takes 760 bytes, which an idle connection has no use for.
+_NOTHING: Final[deque[memoryview]] = deque()
+
+
+class SocketTransport:
+    """The transport of one connection; `asyncio.Transport` describes its methods.
+
+    Args:
+        loop: it has `add_reader` and `add_writer`.
+        socket: connected, not blocking; the transport closes it.
+        protocol: what reads and is told.
+        peername, sockname: the addresses of both ends.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_descriptor",
+        "_extra",
+        "_has_ended",
+        "_high",
+        "_is_closing",
+        "_is_lost",
+        "_is_paused",
+        "_loop",
+        "_low",
+        "_protocol",
+        "_reads",
+        "_size",
+        "_socket",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: socket_module.socket,
+        protocol: SocketProtocol,
+        peername: Any,
+        sockname: Any,
+    ) -> None:
+        self._loop = loop
+        self._socket = socket
+        self._descriptor = socket.fileno()
+        self._protocol = protocol
+        self._extra = (peername, sockname)
+        self._waiting = _NOTHING
+        self._size = 0
+        self._high = 65536
+        self._low = 16384
+        self._reads = False
+        self._is_closing = False
+        # What `connection_lost` is told of is settled, it may have been told already.
+        self._is_lost = False
+        self._has_ended = False
+        # Whether the protocol was told to pause writing.
+        self._is_paused = False
+
+    def start(self) -> None:
+        """Tell the protocol, and read."""
+        try:
+            self._protocol.connection_made(self)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001
+            self._failed(error, "connection_made")
+        else:
+            self.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "socket":
+            return self._socket
+        if name == "peername":
+            return self._extra[0]
+        if name == "sockname":
+            return self._extra[1]
+        return default
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol  # type: ignore[return-value]
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def is_reading(self) -> bool:
+        return self._reads
+
+    # Reading.
+
+    def pause_reading(self) -> None:
+        if self._reads:
+            self._reads = False
+            self._loop.remove_reader(self._descriptor)
+
+    def resume_reading(self) -> None:
+        if not self._reads and not self._is_closing:
+            self._reads = True
+            self._loop.add_reader(self._descriptor, self._read)
+
+    def _read(self) -> None:
+        """The socket has something to be read."""
+        protocol = self._protocol
+        if not self._reads:
+            return  # the loop had seen it before it was told not to look
+        try:
+            size = receive(self._descriptor, protocol.get_buffer(-1))
+        except OSError as error:
+            self._force_close(error)
+            return
+        try:
+            if size > 0:
+                protocol.buffer_updated(size)
+            elif size == 0:
+                self._end()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error, "buffer_updated or eof_received")
+
+    def _end(self) -> None:
+        """The peer sends no more."""
+        self.pause_reading()
+        self._protocol.eof_received()
+        self._is_closing = True
+        if not self._size:
+            self._lose(None)
+
+    # Writing.
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        if high is None:
+            high = 65536 if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
+        self._hold_back()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def write(self, data: Buffer) -> None:
+        """Write; bytes that the system does not take at once are kept as they are, anything else is copied."""
+        if self._has_ended:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        view = memoryview(data).cast("B")
+        if self._is_lost or not view:
+            return
+        if not self._size:
+            view = view[send(self._descriptor, view) :]
+            if not view:
+                return
+            # An error is found out, and told of, when the socket is said to take more.
+            self._loop.add_writer(self._descriptor, self._write)
+            self._waiting = deque()
+        self._waiting.append(view if type(view.obj) is bytes else memoryview(bytes(view)))
+        self._size += len(view)
+        self._hold_back()
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.write(b"".join(list_of_data))
+
+    def _write(self) -> None:
+        """The socket takes more."""
+        if not self._size:
+            return
+        try:
+            self._send_waiting()
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._force_close(error)
+            return
+        if not self._size:
+            self._waiting = _NOTHING
+            self._loop.remove_writer(self._descriptor)
+        if self._is_paused and self._size <= self._low:
+            self._is_paused = False
+            try:
+                self._protocol.resume_writing()
+            except Exception as error:  # noqa: BLE001
+                self._failed(error, "resume_writing")
+        if not self._size:
+            if self._is_closing:
+                self._lose(None)
+            elif self._has_ended:
+                self._shut_down()
+
+    def _send_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            piece = waiting[0]
+            sent = self._socket.send(piece)
+            self._size -= sent
+            if sent < len(piece):
+                waiting[0] = piece[sent:]
+                return
+            waiting.popleft()
+
+    def _hold_back(self) -> None:
+        if self._size > self._high and not self._is_paused:
+            self._is_paused = True
+            try:
+                self._protocol.pause_writing()
+            except Exception as error:  # noqa: BLE001
+                self._failed(error, "pause_writing")
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        if self._has_ended or self._is_closing:
+            return
+        self._has_ended = True
+        if not self._size:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        try:
+            self._socket.shutdown(socket_module.SHUT_WR)
+        except OSError as error:
+            self._force_close(error)
+
+    # The end.
+
+    def close(self) -> None:
+        if self._is_closing:
+            return
+        self.pause_reading()
+        self._is_closing = True
+        if not self._size:
+            self._is_lost = True
+            self._loop.call_soon(self._tell, None)
+
+    def abort(self) -> None:
+        self._force_close(None)
+
+    def _force_close(self, error: Exception | None) -> None:
+        if self._is_lost:
+            return
+        self._drop()
+        self._loop.call_soon(self._tell, error)
+
+    def _failed(self, error: Exception, what: str) -> None:
+        """A method of the protocol's has raised."""
+        context = {"message": f"{what} of the protocol failed", "exception": error}
+        self._loop.call_exception_handler(context | {"transport": self, "protocol": self._protocol})
+        self._force_close(error)
+
+    def _lose(self, error: Exception | None) -> None:
+        """End it at once, where nothing of the protocol's is running."""
+        if not self._is_lost:
+            self._drop()
+            self._tell(error)
+
+    def _drop(self) -> None:
+        self.pause_reading()
+        self._is_lost = self._is_closing = True
+        if self._size:
+            self._size = 0
+            self._waiting = _NOTHING
+            self._loop.remove_writer(self._descriptor)
+
+    def _tell(self, error: Exception | None) -> None:
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._socket.close()
+
+    def __repr__(self) -> str:
+        state = "closing" if self._is_closing else "open"
+        return f"<{type(self).__name__} {state} fd={self._descriptor} {self._extra[0]}>"
+
+
+def _receive(descriptor: int, buffer: memoryview) -> int:
+    try:
+        return os.readv(descriptor, [buffer])
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
+# Compiled, they need no exception to say that there is nothing, or that nothing was sent.
+if BACKEND == "compiled":
+    from ._native import receive, send
+else:
+    from .outlet import send
+
+    receive = _receive
