@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 from drop_ins.adapters.driver import SECONDS, Got, HostProcess, Peer
-from drop_ins.adapters.scripts import BAD, CLOSE, Message, conversation
+from drop_ins.adapters.scripts import BAD, CLOSE, Message, conversation, frames_of
 
 from fastframe.adapters import LIBRARIES, _library
 
@@ -37,6 +38,9 @@ HANGS = {
     ("tornado-deflate", "close-reason-not-utf8"),
     ("tornado-deflate", "rsv1"),
 }
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes; the hosts take twice as much."""
 
 SILENCE = 2.0
 """Seconds after which a host is taken to have nothing against what it was sent."""
@@ -154,6 +158,31 @@ def test_random_conversation_is_echoed(subject: Subject, seed: int) -> None:
     echoed, _ = answers(peer, len(messages))
     sender.join()
     assert echoed == messages
+    say_goodbye(subject.host, peer)
+
+
+@pytest.mark.parametrize("kind", ["text", "binary"])
+def test_sixteen_mebibytes_are_echoed(subject: Subject, kind: str) -> None:
+    """Text in one frame, compressed too where that is agreed; binary in fragments, however they are sent."""
+    rng = random.Random(kind)
+    subject.install()
+    peer = subject.host.meet()
+    if kind == "text":
+        message = Message(1, b"x" + "𝄞".encode() * (LARGEST // 4 - 1) + b"yz!")
+        pieces = [peer.frame(1, message.payload)]
+        if peer.deflates:
+            pieces.append(peer.frame(1, peer.deflated(message.payload), rsv=4))
+    else:
+        # Quickly compressed; and no part of it is like another at the same place of a masking key or a block.
+        message = Message(2, (rng.randbytes(4099) * (LARGEST // 4099 + 1))[:LARGEST])
+        while len(pieces := frames_of(peer, message, rng)) < 4:
+            pass
+    assert len(message.payload) == LARGEST
+    sender = send_all(peer, pieces)
+    echoed, _ = answers(peer, len(pieces) if kind == "text" else 1)
+    sender.join()
+    # Not compared whole: nobody wants to read how 16 MiB differ.
+    assert all(one == message for one in echoed), [(one.opcode, len(one.payload)) for one in echoed]
     say_goodbye(subject.host, peer)
 
 

@@ -1,22 +1,24 @@
-"""Releases of the libraries that are newer than those that are tested: none is broken by us.
+"""Other releases of the libraries than those that `make drop-ins` tests: none is broken by us.
 
-``python -m drop_ins.newest NAME==VERSION ...``, in tests/, in an environment
-that has them; `make drop-ins-newest` does all that. Either an adapter fits a new
-release, and then it has to pass what it passes with the tested ones; or it
-refuses it, and then the library has to be left as it is, down to the last
-attribute. In both cases the library's own tests have to end as they do without
-the adapter.
+``python -m drop_ins.other_releases [--accepted] NAME==VERSION ...``, in tests/,
+in an environment that has them; `make drop-ins-newest` and `make
+drop-ins-oldest` do all that. Either an adapter fits a release, and then it has
+to pass what it passes with the others; or it refuses it, and then the library
+has to be left as it is, down to the last attribute. In both cases the library's
+own tests have to end as they do without the adapter. ``--accepted`` is for those
+which it says that it fits: then it must not refuse.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import warnings
 from importlib import import_module, metadata
 from pathlib import Path
 
-from drop_ins.adapters.suites import SUITES, compare
+from drop_ins.adapters.suites import SUITES, applies, compare
 
 from fastframe import adapters
 
@@ -85,7 +87,7 @@ def fits(name: str) -> bool:
     return adapters.check(name).refused is None
 
 
-def examine(name: str) -> bool:
+def examine(name: str, *, accepted: bool) -> bool:
     """Whether all is well with one of the distributions."""
     print(f"{name} {metadata.version(name)}:", flush=True)
     results = []
@@ -94,19 +96,26 @@ def examine(name: str) -> bool:
             print("    the adapter fits", flush=True)
             wanted = f"{name} or {name.replace('-', '_')}"
             results.append(passes(str(HERE / "adapters"), "-k", wanted))
+        elif accepted:
+            print(f"    NOT ACCEPTED: {adapters.check(name).refused}")
+            results.append(False)
         else:
             results.append(is_left_alone(name))
     if name == "uvicorn":
         results.append(passes(str(HERE / "uvicorn")))
     for suite_name, suite in SUITES.items():
-        if name in (suite.library, suite.distribution):
+        if name in (suite.library, suite.distribution) and applies(suite_name):
             results.append(compare(suite_name, {}, installs=fits(suite.library)))
     return bool(results) and all(results)
 
 
 def main() -> int:
-    names = [word.partition("==")[0] for word in sys.argv[1:]]
-    results = {name: examine(name) for name in names}
+    parser = argparse.ArgumentParser(description="Examine releases that make drop-ins does not test.")
+    parser.add_argument("releases", nargs="+", metavar="NAME==VERSION", help="installed here")
+    parser.add_argument("--accepted", action="store_true", help="the adapters are to fit")
+    options = parser.parse_args()
+    names = [word.partition("==")[0] for word in options.releases]
+    results = {name: examine(name, accepted=options.accepted) for name in names}
     for name, is_well in results.items():
         print(f"{name} {metadata.version(name)}: {'well' if is_well else 'NOT WELL'}")
     return int(not all(results.values()))
