@@ -15,7 +15,8 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
+.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside within drop-ins-newest newest \
+	drop-ins-oldest oldest beside \
 	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
 
 help: ## list these commands
@@ -71,22 +72,36 @@ peers: $(VENV)/.compiled $(VENV)/.test $(VENV)/.peers ## real peers and Chromium
 
 drop-ins: ## fastframe inside of uvicorn and other libraries, in the releases it is tested with; their own suites
 	@$(MAKE) --no-print-directory inside VENV=.venvs/drop-ins
+	@$(MAKE) --no-print-directory within VENV=.venvs/drop-ins-suites
 
 inside: $(VENV)/.compiled $(VENV)/.drop-ins
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/drop_ins
 	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites
+
+# Suites that the newest releases have not, against the newest that have them.
+within: $(VENV)/.compiled $(VENV)/.test
+	cd tests && $(abspath $(BIN))/python -m pip install --quiet --quiet --disable-pip-version-check \
+		$$($(abspath $(BIN))/python -m drop_ins.adapters.suites --releases)
+	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites websockets-sdist
 
 drop-ins-newest: ## the same libraries in their newest releases, where those are newer
 	@$(MAKE) --no-print-directory newest VENV=.venvs/drop-ins
 
 newest: $(VENV)/.compiled $(VENV)/.drop-ins
 	@newer=$$($(BIN)/python tools/newer.py) && if [ -n "$$newer" ]; then \
-		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-newest NEWER="$$newer"; \
+		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-newest RELEASES="$$newer"; \
 	fi
 
+drop-ins-oldest: ## the same libraries in the oldest releases that the adapters accept
+	@$(MAKE) --no-print-directory oldest VENV=.venvs/drop-ins
+
+oldest: $(VENV)/.compiled $(VENV)/.drop-ins
+	@oldest=$$($(BIN)/python tools/oldest.py) && \
+		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-oldest RELEASES="--accepted $$oldest"
+
 beside: $(VENV)/.compiled $(VENV)/.drop-ins
-	$(PIP) install --upgrade $(NEWER)
-	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.newest $(NEWER)
+	$(PIP) install --upgrade $(filter-out --%,$(RELEASES))
+	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.other_releases $(RELEASES)
 
 lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet

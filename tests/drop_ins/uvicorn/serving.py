@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -76,7 +77,9 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(application: Application, **options: Any) -> AsyncIterator[Running]:
+async def serving(
+    application: Application, *, tls: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[Running]:
     """Run uvicorn; at the end it shuts down, and everything is gone."""
     settings: dict[str, Any] = {
         "host": "127.0.0.1",
@@ -91,7 +94,12 @@ async def serving(application: Application, **options: Any) -> AsyncIterator[Run
     logger.addHandler(log)
     logger.setLevel(logging.INFO)
     logger.propagate = False  # records keep alive the objects of their tracebacks
-    server = uvicorn.Server(uvicorn.Config(application, **(settings | options)))
+    config = uvicorn.Config(application, **(settings | options))
+    if tls is not None:
+        # Not every release has an option for a context.
+        config.load()
+        config.ssl = tls
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     running = Running(server, log)
     try:
