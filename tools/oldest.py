@@ -1,7 +1,7 @@
-"""Prints the oldest releases that the adapters and uvicorn's plug-in accept, where those are not the newest tested.
+"""Prints the oldest releases that the adapters and uvicorn's plug-in accept, where newer ones are tested too.
 
-They come as NAME==VERSION in one line, for pip; what was found of each library is said on stderr. It is run by
-the Python of an environment that has the extra drop-ins.
+They come as NAME==VERSION in one line, for pip; what was found of each library is said on stderr. It is run
+by the Python of an environment that has the extra drop-ins.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
     pinned = []
     for name, (oldest, newest) in ranges().items():
         is_older = oldest < newest
-        said = f"the oldest, {newest} the newest" if is_older else "the only one, and what make drop-ins tests"
+        said = f"the oldest, {newest} the newest" if is_older else "the only one; make drop-ins tests it"
         print(f"{name} {oldest}: {said}", file=sys.stderr)
         if is_older:
             pinned.append(f"{name}=={oldest}")

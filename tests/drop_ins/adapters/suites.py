@@ -279,7 +279,7 @@ def releases() -> list[str]:
 
 
 def gathered(suite: Suite, source: Path | None, folder: Path, scratch: Path) -> None:
-    """Copy the tests away from the library's own source, which would be tested in place of what is installed."""
+    """Copy the tests away from the library's source, which would be tested for what is installed."""
     if suite.folder is None:
         return
     shutil.copytree((source or fetched(suite, scratch)) / suite.folder, folder / suite.folder)
@@ -309,7 +309,7 @@ def compare(name: str, sources: dict[str, Path], *, installs: bool = True) -> bo
             if differing - INSIDE.keys():
                 differing &= differences(*both(suite, folder, scratch / "again", installs=installs))
         except OutOfReach as why:
-            print(f"not run: {name} {release}: its tests are in no package, and {why}", flush=True)
+            print(f"not run: {name} {release}: the whole suite is in git alone, and {why}", flush=True)
             return True
         except (Unavailable, FileNotFoundError, metadata.PackageNotFoundError) as why:
             print(f"{name}: NOT RUN, {type(why).__name__}: {why}", flush=True)

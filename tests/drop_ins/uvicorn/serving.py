@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -77,10 +76,14 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(
-    application: Application, *, tls: ssl.SSLContext | None = None, **options: Any
-) -> AsyncIterator[Running]:
-    """Run uvicorn; at the end it shuts down, and everything is gone."""
+async def serving(application: Application, **options: Any) -> AsyncIterator[Running]:
+    """Run uvicorn; at the end it shuts down, and everything is gone.
+
+    Args:
+        application: the one that it serves.
+        options: uvicorn's, and `tls`, an `ssl.SSLContext`.
+    """
+    tls = options.pop("tls", None)
     settings: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 0,

@@ -162,7 +162,10 @@ async def test_scope_of_a_connection_through_a_unix_socket_has_no_client(tmp_pat
 
     path = str(tmp_path / "socket")
     for protocol in (OURS, UVICORNS):
-        async with serving(app, uds=path, ws=protocol) as running, unix_connect(path, "ws://localhost/") as ws:
+        async with (
+            serving(app, uds=path, ws=protocol) as running,
+            unix_connect(path, "ws://localhost/") as ws,
+        ):
             await ws.send("x")
             assert await ws.recv() == "x"
             assert any('"WebSocket /" [accepted]' in line for line in running.log.lines)

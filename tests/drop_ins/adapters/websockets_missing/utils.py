@@ -28,7 +28,7 @@ class GeneratorTestCase(unittest.TestCase):
         except StopIteration as stop:
             returned: Returned = stop.value
             return returned
-        self.fail("it was to return, and waits")
+        raise self.failureException("it was to return, and waits")
 
 
 class DeprecationTestCase(unittest.TestCase):
@@ -40,4 +40,4 @@ class DeprecationTestCase(unittest.TestCase):
             warnings.simplefilter("always")
             yield
         found = [(one.category, str(one.message)) for one in caught]
-        self.assertEqual(found, [(DeprecationWarning, message)])
+        assert found == [(DeprecationWarning, message)]
