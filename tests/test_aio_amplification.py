@@ -1,4 +1,4 @@
-"""Few bytes from a peer must not become many in memory: where the factor is large, it is counted or capped."""
+"""Few bytes from a peer must not become many in memory: where the factor is large, something caps it."""
 
 from __future__ import annotations
 
