@@ -103,13 +103,13 @@ def a_bomb_over_fragments(target: Target) -> str:
 def many_bombs_within_the_limit(target: Target) -> str:
     """Frames of 1 KiB that inflate to 1 MiB each, nothing over a limit, answers not read"""
     bomb = frame(2, deflated(MIB), rsv=4) * 256
-    wires = [target.open("/deaf", DEFLATE, receive_buffer=4096) for _ in range(4)]
+    wires = [target.open("/deaf", DEFLATE, receive_buffer=4096) for _ in range(2)]
     for wire in wires:
         wire.flood(bomb, 0.4, 16 * MIB)
     return held_back(wires[0], bomb, 16 * MIB)
 
 
-@attack(HELD, 24)
+@attack(HELD, 24, ours=True)
 def bombs_behind_the_handshake(target: Target) -> str:
     """The same, sent together with the request"""
     bomb = frame(2, deflated(MIB), rsv=4) * 200
@@ -200,7 +200,13 @@ def a_million_pings_unread(target: Target) -> str:
 def broken_frames(target: Target) -> str:
     """Reserved bits and opcodes, no mask, control frames in fragments or too long, fragments out of order"""
     parts = [frame(2, b"x", rsv=bit) for bit in (1, 2, 4)] + [frame(opcode) for opcode in (3, 7, 11, 15)]
-    parts += [b"\x82\x01x", frame(9, fin=False), frame(9, b"x" * 126), frame(0), frame(2, fin=False) + frame(2)]
+    parts += [
+        b"\x82\x01x",
+        frame(9, fin=False),
+        frame(9, b"x" * 126),
+        frame(0),
+        frame(2, fin=False) + frame(2),
+    ]
     return all_answer(target, parts)
 
 
@@ -273,7 +279,9 @@ def a_handshake_byte_by_byte(target: Target) -> str:
             break
         time.sleep(0.02)
     taken = time.monotonic() - began
-    return "408 or closed" if wire.status() in ("408", "closed") and taken < 3 else f"open after {taken:.1f} s"
+    return (
+        "408 or closed" if wire.status() in ("408", "closed") and taken < 3 else f"open after {taken:.1f} s"
+    )
 
 
 @attack("408 or closed", 40, ours=True)

@@ -17,7 +17,14 @@ sys.path[:0] = [str(TESTS), str(TESTS / "attacks")]
 import catalogue  # noqa: E402
 import hostile  # noqa: E402
 
-from fastframe import _handshake_client, _handshake_common, deflate, masking_keys, serve  # noqa: E402
+from fastframe import (  # noqa: E402
+    BACKEND,
+    _handshake_client,
+    _handshake_common,
+    deflate,
+    masking_keys,
+    serve,
+)
 from fastframe._deflate_codec import MAX_FINAL_BLOCKS, RATIO_FLOOR  # noqa: E402
 from fastframe.aio import broadcast, client, protocol, settings  # noqa: E402
 
@@ -39,7 +46,7 @@ def limits() -> list[tuple[str, object, str, str]]:
         ("final blocks", MAX_FINAL_BLOCKS, "in a compressed message", "1009"),
         ("`max_queue`", default(serve, "max_queue"), "bytes not taken, 64 more a message", "reading pauses"),
         ("a read, if deflate is agreed on", protocol.CAREFUL_SIZE, "bytes", "the rest waits in the system"),
-        ("a read otherwise", protocol.READ_SIZE, "bytes", "the rest waits in the system"),
+        ("a read otherwise", 262144, "bytes; 65,536 in the pure half", "the rest waits in the system"),
         ("`write_limit`", default(serve, "write_limit"), "bytes not sent", "`send` waits; one pong is kept"),
         ("`max_backlog`", default(serve, "max_backlog"), "bytes, by `slow_consumer`", "dropped, or 1013"),
         ("`limit` of `broadcast`", default(broadcast.broadcast, "limit"), "bytes not sent", "skipped"),
@@ -64,6 +71,7 @@ def tables() -> dict[str, list[str]]:
     """Lines of each table, by its name."""
     key_pool = masking_keys.BLOCK_SIZE * masking_keys._BLOCKS_PER_REFILL
     assert settings.OBJECT_SIZE == 64 and key_pool == 4096, "the page says so"
+    assert protocol.READ_SIZE == (262144 if BACKEND == "compiled" else 65536), "the page says so"
     found = {
         "limits": [
             "| limit | default | unit | at it |",

@@ -12,7 +12,12 @@ from typing import Any
 
 from fastframe import Server, WebSocket, WebSocketStream, serve
 
-TIMES: dict[str, float] = {"open_timeout": 1.0, "close_timeout": 0.6, "ping_interval": 0.8, "ping_timeout": 0.8}
+TIMES: dict[str, float] = {
+    "open_timeout": 1.0,
+    "close_timeout": 0.6,
+    "ping_interval": 0.8,
+    "ping_timeout": 0.8,
+}
 PUSHED = b"x" * 65_536
 ORIGINS = ["http://good.example", None]
 
@@ -50,8 +55,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         return
     await receive()
     await send({"type": "websocket.accept"})
-    if scope["path"] == "/deaf":
-        await asyncio.sleep(3600)
+    while scope["path"] == "/deaf":
+        await asyncio.sleep(0.3)
+        await send({"type": "websocket.send", "text": ""})  # which tells when the client has left
     while scope["path"] == "/push":
         await send({"type": "websocket.send", "bytes": PUSHED})
     while (event := await receive())["type"] != "websocket.disconnect":

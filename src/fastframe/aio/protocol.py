@@ -12,6 +12,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..codec import BACKEND
 from ..connection import CLOSED, OPEN
 from ..errors import ConnectionClosed
 from ..frames import Close, CloseCode, Ping, Pong, Role
@@ -45,8 +46,8 @@ __all__ = [
     "SocketProtocol",
 ]
 
-READ_SIZE = 262144
-"""Bytes asked of the socket at once."""
+READ_SIZE = 262144 if BACKEND == "compiled" else 65536
+"""Bytes asked of the socket at once; all that they bring is decoded before other connections have their turn."""
 
 IN_PLACE_SIZE = 65536
 """Bytes from which on a read is likely to go on, and what a frame lacks is worth being read in place."""
