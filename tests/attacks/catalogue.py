@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from target import MIB, Target, Wire, request
+from attacks.target import MIB, Target, Wire, request
 from wire import data_frame
 
 from fastframe import Role
@@ -310,7 +310,7 @@ def headers_without_end(target: Target) -> str:
 
 @attack("431", ours=True)
 def offers_without_end(target: Target) -> str:
-    """60 KiB of extensions and of subprotocols, which would stay with the connection at forty times the memory"""
+    """60 KiB of extensions and of subprotocols, which would stay, at forty times as much"""
     lines = [f"Sec-WebSocket-Extensions: {';'.join(['ab'] * 2000)}\r\n" * 8]
     lines.append(f"Sec-WebSocket-Protocol: {','.join(['ab'] * 2000)}\r\n" * 8)
     return statuses(target, [request("/echo", line) for line in lines])
@@ -318,7 +318,7 @@ def offers_without_end(target: Target) -> str:
 
 @attack("400", ours=True)
 def request_smuggling(target: Target) -> str:
-    """Two lengths, a length and chunks, bare LF, folded lines, NUL, space before the colon, a second Host or key"""
+    """Two lengths, length and chunks, bare LF, folded lines, NUL, space before a colon, two Hosts or keys"""
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     chunks = "Transfer-Encoding: chunked\r\n"
     shapes = ["Content-Length: 1\r\nContent-Length: 2\r\n", chunks + "Content-Length: 5\r\n", chunks]

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from catalogue import MIB, announced, deflated
+from attacks.catalogue import announced, deflated
+from attacks.target import MIB
 from raw_peer import RawPeer, acceptance
 from wire import data_frame
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "attacks")]
+sys.path.insert(0, str(TESTS))
 
-import catalogue  # noqa: E402
-import hostile  # noqa: E402
+from attacks import catalogue, hostile  # noqa: E402
 
 from fastframe import (  # noqa: E402
     BACKEND,
@@ -71,7 +70,8 @@ def tables() -> dict[str, list[str]]:
     """Lines of each table, by its name."""
     key_pool = masking_keys.BLOCK_SIZE * masking_keys._BLOCKS_PER_REFILL
     assert settings.OBJECT_SIZE == 64 and key_pool == 4096, "the page says so"
-    assert protocol.READ_SIZE == (262144 if BACKEND == "compiled" else 65536), "the page says so"
+    read_size = 262144 if BACKEND == "compiled" else 65536
+    assert read_size == protocol.READ_SIZE, "the page says so"
     found = {
         "limits": [
             "| limit | default | unit | at it |",

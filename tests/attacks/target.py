@@ -1,4 +1,4 @@
-"""A victim that is watched while it is attacked: its memory, its descriptors, and how soon it answers others."""
+"""A victim that is watched while it is attacked: its memory, its descriptors, how soon it answers others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTLING = 6.0
 
 QUIET_FACTOR, WORST = 20, 2.5
 FLOOR = {"compiled": 0.25, "pure": 0.5}
-"""A bystander's median may be so many times that of quiet, or so many seconds; none may take longer than `WORST`."""
+"""A bystander's median may be so many times that of quiet, or so many seconds; each may be `WORST`."""
 
 
 class Variant(NamedTuple):
@@ -67,7 +67,7 @@ class Wire:
         """Send again and again while it is taken; how many bytes were."""
         sent, end = 0, time.monotonic() + seconds
         self.sock.settimeout(0.3)
-        with suppress(ConnectionError, socket.timeout):
+        with suppress(ConnectionError, TimeoutError):
             while time.monotonic() < end and sent < most:
                 sent += self.sock.send(data)
         self.sock.settimeout(SOCKET_TIMEOUT)
@@ -114,7 +114,7 @@ class Wire:
                     return True
             except ConnectionError:
                 return True
-            except socket.timeout:
+            except TimeoutError:
                 pass
         return False
 

@@ -1,4 +1,4 @@
-"""Every attack on a server in a process of its own: `make attacks`; ``ATTACKS="--scale 5 --every"`` for longer forms."""
+"""Every attack on a server in a process of its own; ``make attacks ATTACKS="--scale 5 --every"`` takes longer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-import catalogue
 import pytest
-from target import Target, Variant
+from attacks import catalogue
+from attacks.target import Target, Variant
 
 # Each half, loop and form with each other one at least once; all of them with --every.
 FEW = [

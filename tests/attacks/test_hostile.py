@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import hostile
 import pytest
 from aio_support import tls_contexts
-from catalogue import MIB
+from attacks import hostile
+from attacks.target import MIB
 from raw_peer import RawPeer, raw_server
 
 from fastframe import ConnectionClosed, InvalidResponse, connect

@@ -1,4 +1,4 @@
-"""The server that is attacked: a process of its own, ``python victim.py coroutine|callback|uvicorn asyncio|uvloop``.
+"""The server that is attacked: ``python victim.py coroutine|callback|uvicorn asyncio|uvloop``.
 
 It says "port N", and ends with its standard input. Time limits are short, so
 that attacks on them are; all limits in bytes are the defaults.
@@ -84,7 +84,7 @@ async def run_uvicorn() -> None:
 
     config = uvicorn.Config(
         application,
-        ws="fastframe.uvicorn:WebSocketProtocol",  # type: ignore[arg-type]
+        ws="fastframe.uvicorn:WebSocketProtocol",
         port=0,
         lifespan="off",
         log_level="critical",

@@ -145,24 +145,29 @@ def write_report(done: dict[str, Any], server: Soaked, loop: str) -> None:
     panels = [("resident memory, MiB, over seconds", drawer("memory"))]
     panels.append(("descriptors, over seconds", drawer("descriptors")))
     write_panels(REPORT / "soak.svg", panels, f"fastframe on {loop}, one process")
+    names = ("phase", "descriptors", "sockets", "tasks")
     rows = [
-        f"| {s['seconds']:.0f} | {s['phase']} | {s['memory']:.1f} | {s['descriptors']} | {s['sockets']} | {s['tasks']} |"
-        for s in server.samples
+        " | ".join(
+            [f"| {sample['seconds']:.0f}", f"{sample['memory']:.1f}", *(f"{sample[n]}" for n in names)]
+        )
+        + " |"
+        for sample in server.samples
     ]
     text = f"""# Soak
 
 Written by `make soak SOAK='--write-docs ...'`: one server process, coroutine form, {loop}, Python \
 {sys.version.split()[0]}, {time.strftime("%d %B %Y")}, {times[-1]:.0f} seconds.
 
-{done["held"]:,} connections were held with keepalive. Meanwhile {done["messages"]:,} messages of 125 bytes were echoed,
-of which every byte was checked, and {done["connects"]:,} connections opened, echoed and closed. Then the process that
-held connections was killed. Afterwards the server had as many sockets, tasks, objects and descriptors as before, and
-{done["grown"]:.1f} MiB more resident memory ({GROWTH} are allowed).
+{done["held"]:,} connections were held with keepalive. Meanwhile {done["messages"]:,} messages of 125
+bytes were echoed, of which every byte was checked, and {done["connects"]:,} connections opened, echoed
+and closed. Then the process that held connections was killed. Afterwards the server had as many sockets,
+tasks, objects and descriptors as before, and {done["grown"]:.1f} MiB more resident memory ({GROWTH} are
+allowed).
 
 ![memory and descriptors](soak.svg)
 
-| seconds | phase | resident MiB | descriptors | sockets | tasks |
-|---:|---|---:|---:|---:|---:|
+| seconds | resident MiB | phase | descriptors | sockets | tasks |
+|---:|---:|---|---:|---:|---:|
 """
     (REPORT / "soak.md").write_text(text + "\n".join(rows) + "\n", encoding="utf-8")
 

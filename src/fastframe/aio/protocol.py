@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 READ_SIZE = 262144 if BACKEND == "compiled" else 65536
-"""Bytes asked of the socket at once; all that they bring is decoded before other connections have their turn."""
+"""Bytes asked of the socket at once; what they bring is decoded before others have their turn."""
 
 IN_PLACE_SIZE = 65536
 """Bytes from which on a read is likely to go on, and what a frame lacks is worth being read in place."""
