@@ -14,7 +14,7 @@ from aio_support import eventually, every_loop, port_of, tls_contexts
 from raw_peer import REQUEST, RawPeer, raw_client, served
 from wire import data_frame
 
-from fastframe import InvalidRequest, Role, WebSocketStream, serve
+from fastframe import InvalidRequest, Role, WebSocket, WebSocketStream, serve
 from fastframe.aio.backlog import Backlog
 from fastframe.aio.chunks import MessageChunks
 from fastframe.aio.protocol import CAREFUL_SIZE, DEFAULT_MAX_QUEUE
@@ -104,6 +104,24 @@ async def test_all_of_it_comes_through_small_reads() -> None:
         await peer.send(b"".join(data_frame(Role.SERVER, 2, message) for message in messages) + bomb())
         await eventually(lambda: len(taken) == len(messages) + 1, "all have come")
         assert taken == [*messages, bytes(MIB)]
+
+
+@every_loop
+async def test_others_have_their_turn_between_small_reads() -> None:
+    """Also where a loop reads on and on for as long as the buffer is filled."""
+    turn = 0
+    turns: list[int] = []
+
+    class Noting(WebSocket):
+        def on_message(self, message: str | bytes) -> None:
+            turns.append(turn)
+
+    async with serve(Noting, "127.0.0.1", 0) as server, raw_client(server, COMPRESSED_REQUEST) as peer:
+        await peer.send(bomb() * 200)
+        while len(turns) < 200:
+            turn += 1
+            await asyncio.sleep(0)
+        assert max(map(turns.count, set(turns))) <= 2 * (CAREFUL_SIZE // 1024 + 1)
 
 
 @every_loop

@@ -1,4 +1,4 @@
-"""Every attack on a server in a process of its own; ``make attacks ATTACKS="--scale 5 --every"`` takes longer."""
+"""Every attack on a server in a process of its own: ``make attacks ATTACKS="--scale 5 --every"``."""
 
 from __future__ import annotations
 

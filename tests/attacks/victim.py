@@ -95,7 +95,7 @@ async def run_uvicorn() -> None:
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - it tells in no other way
         await asyncio.sleep(0.01)
     print("port", server.servers[0].sockets[0].getsockname()[1], flush=True)
     await until_input_ends()

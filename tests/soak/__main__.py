@@ -25,7 +25,7 @@ from bench.servers.programs import NoCompiler, Programs
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent.parent / "docs" / "security"
 
-GROWTH = 24
+GROWTH = 8
 """MiB that the allocator may keep once all has ended."""
 
 SETTLING = 15.0
@@ -109,8 +109,11 @@ def soak(arguments: argparse.Namespace, programs: Programs, folder: Path) -> tup
         # What a server takes once and for all.
         many(server, programs, 1, 2, payloads | {"mode": "echo", "connections": 8, "in_flight": 32})
         many(server, programs, 1, 2, payloads | {"mode": "connect", "connections": 64, "in_flight": 1})
-        before = server.settle("start", server.sample("start"))
         held = payloads | {"mode": "hold", "connections": arguments.hold, "in_flight": 1}
+        empty = server.sample("start")
+        with Load(programs, None, 60, port=server.port, pid=0, seconds=1, **held) as holding:
+            holding.wait_until_held()
+        before = server.settle("killed before", empty)
         with Load(programs, None, seconds + 120, port=server.port, pid=0, seconds=1, **held) as holding:
             holding.wait_until_held()
             most = server.sample("held")
@@ -119,7 +122,8 @@ def soak(arguments: argparse.Namespace, programs: Programs, folder: Path) -> tup
             done["messages"] = many(server, programs, arguments.messages, seconds * 0.45, echo)
             connect = payloads | {"mode": "connect", "connections": 64, "in_flight": 1}
             done["connects"] = many(server, programs, arguments.connects, seconds * 0.45, connect)
-            server.settle("still held", most)
+            if server.settle("still held", most)["sockets"] < arguments.hold:
+                raise Failed("connections that were to be held are gone")
             holding._process.kill()
         after = server.settle("killed", before)
         done["grown"] = after["memory"] - before["memory"]

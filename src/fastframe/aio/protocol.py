@@ -180,6 +180,15 @@ class SocketProtocol(SocketFacts):
             items = connection.receive(self._buffer, nbytes)
             self._was_full = nbytes >= IN_PLACE_SIZE or nbytes == len(self._buffer)
         self._handle(connection, items, nbytes)
+        if nbytes == CAREFUL_SIZE and connection.deflate is not None and not self._reading_paused:
+            # uvloop reads 32 times on end while each fills the buffer.
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Others have had their turn."""
+        if not (self._reading_paused or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         # Returning nothing makes the transport close, once what was written has left.
