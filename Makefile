@@ -70,6 +70,12 @@ autobahn: $(VENV)/.compiled ## all of the Autobahn testsuite, both roles (AUTOBA
 peers: $(VENV)/.compiled $(VENV)/.test $(VENV)/.peers ## real peers and Chromium, both ways (REQUIRE=1: all of them, or it fails)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/peers tests/browser
 
+attacks: $(VENV)/.compiled $(VENV)/.attacks ## attacks on servers and clients (ATTACKS='--scale 5 --every': a longer form)
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/attacks $(ATTACKS)
+
+soak: $(VENV)/.compiled $(VENV)/.attacks ## hold, connect and echo for long, and see that nothing grows (SOAK=--help: how long)
+	cd tests && FASTFRAME_EXTENSION=1 PYTHONPATH=.. $(abspath $(BIN))/python -m soak $(SOAK)
+
 drop-ins: ## fastframe inside of uvicorn and other libraries, in the releases it is tested with; their own suites
 	@$(MAKE) --no-print-directory inside VENV=.venvs/drop-ins
 	@$(MAKE) --no-print-directory within VENV=.venvs/drop-ins-suites
@@ -165,7 +171,7 @@ $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.attacks $(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 

@@ -68,7 +68,7 @@ class MessageDecoder:
             message's bytes, at most as many. None: RSV1 is a violation.
 
     Raises:
-        TypeError: `role` is not a `Role`.
+        TypeError: `role` is not a `Role`, or a limit no whole number.
         ValueError: a negative limit, or `max_fragments` below 1.
     """
 
@@ -116,12 +116,11 @@ class MessageDecoder:
         self._max_message_size = checked_limit("max_message_size", max_message_size)
         self._expected = expectation(role, max_frame_size, 0b000 if inflate is None else 0b100)
         limit = _UNLIMITED if max_message_size is None else max_message_size
-        if max_fragments is not None and max_fragments < 1:
-            raise _mistakes.not_positive("max_fragments", max_fragments)
         # What deflate adds to bytes that it cannot compress is far less than
         # an eighth, so no message within the limit is refused here.
         self._max_wire_size = limit + limit // 8 + 64
         self._max_whole_size = min(limit, _UNLIMITED if max_frame_size is None else max_frame_size)
+        max_fragments = checked_limit("max_fragments", max_fragments, least=1)
         self._max_fragments = _UNLIMITED if max_fragments is None else max_fragments
         self._text_as_bytes = text_as_bytes
         self._inflate = inflate

@@ -104,9 +104,7 @@ cdef class MessageDecoder:
             read_limit(max_frame_size, "max_frame_size"),
             0x40 if inflate is not None else 0,
         )
-        if max_fragments is not None and max_fragments < 1:
-            raise _mistakes.not_positive("max_fragments", max_fragments)
-        self.max_fragments = read_limit(max_fragments, "max_fragments")
+        self.max_fragments = read_limit(max_fragments, "max_fragments", 1)
         self.text_as_bytes = text_as_bytes
         self.inflate = inflate
 
