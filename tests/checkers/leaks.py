@@ -201,7 +201,7 @@ def references() -> int:
     Of such a type Cython 3.3 leaves a reference behind with each generator; the type is there for ever in any
     case, and nothing is lost.
     """
-    types = [each for each in gc.get_objects() if isinstance(each, type) and each.__module__.startswith("_cython_")]
+    types = [each for each in gc.get_objects() if isinstance(each, type) and str(each).startswith("<class '_cython_")]
     total: int = sys.gettotalrefcount()  # type: ignore[attr-defined]
     return total - sum(map(sys.getrefcount, types))
 
