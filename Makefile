@@ -16,7 +16,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
-	bench bench-servers bench-drop-ins saved instructions sanitize fuzz fuzzing lint types docs wheels clean FORCE
+	bench bench-servers bench-drop-ins saved instructions sanitize leaks fuzz fuzzing lint types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ instructions: $(VENV)/.compiled $(VENV)/.bench ## count the instructions of the 
 
 sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 	PYTHON=$(BIN)/python bash tests/sanitize.sh
+
+leaks: $(VENV)/.created ## look for references left behind; needs python3.11-dbg
+	PIP_PYTHON=$(BIN)/python bash tests/checkers/leaks.sh
 
 fuzz: ## fuzz every target, some seconds each (FUZZ='--seconds 600 --target inflate': longer; FUZZ=--help: what else)
 	@$(MAKE) --no-print-directory fuzzing VENV=.venvs/fuzz

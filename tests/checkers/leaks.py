@@ -49,7 +49,9 @@ def bytes_of(spec: Any) -> bytes:
         return bytes.fromhex(spec)
     if isinstance(spec, list):
         return b"".join(map(bytes_of, spec))
-    return str(spec["text"]).encode() if "text" in spec else bytes.fromhex(spec["repeat"]) * int(spec["count"])
+    return (
+        str(spec["text"]).encode() if "text" in spec else bytes.fromhex(spec["repeat"]) * int(spec["count"])
+    )
 
 
 def frame(opcode: int, payload: bytes, role: Role, first: int = 0x80, key: bytes = b"\1\2\3\4") -> bytes:
@@ -96,7 +98,13 @@ def broken_inflate(_: bytes, __: int | None) -> bytes:
 def decoder_operations() -> dict[str, Operation]:
     operations: dict[str, Operation] = {}
     for role in Role:
-        for opcode, payload in [(1, "aé".encode() * 30), (1, b"a" * 300), (2, b"\xff" * 70), (9, b"x"), (8, b"\x03\xe8")]:
+        for opcode, payload in [
+            (1, "aé".encode() * 30),
+            (1, b"a" * 300),
+            (2, b"\xff" * 70),
+            (9, b"x"),
+            (8, b"\x03\xe8"),
+        ]:
             name = f"decode opcode {opcode}, {len(payload)} bytes, {role.value}"
             operations[name] = decoding(role, frame(opcode, payload, role))
         operations[f"invalid UTF-8, {role.value}"] = decoding(role, frame(1, b"a\xff", role))
@@ -111,11 +119,15 @@ def decoder_operations() -> dict[str, Operation]:
         compressed = frame(1, b"abc", role, 0xC0)
         operations[f"inflate, {role.value}"] = decoding(role, compressed, inflate=lambda data, _: data)
         operations[f"inflate gives no bytes, {role.value}"] = refused(
-            lambda role=role, data=compressed: CODEC.MessageDecoder(role, inflate=lambda *_: None).receive(data),  # type: ignore[arg-type, misc]
+            lambda role=role, data=compressed: CODEC.MessageDecoder(role, inflate=lambda *_: None).receive(
+                data
+            ),  # type: ignore[arg-type, misc]
             Exception,
         )
         operations[f"inflate raises, {role.value}"] = refused(
-            lambda role=role, data=compressed: CODEC.MessageDecoder(role, inflate=broken_inflate).receive(data),  # type: ignore[misc]
+            lambda role=role, data=compressed: CODEC.MessageDecoder(role, inflate=broken_inflate).receive(
+                data
+            ),  # type: ignore[misc]
             RuntimeError,
         )
     for vector in json.loads((VECTORS / "header_errors.json").read_text()):
@@ -149,7 +161,11 @@ def other_operations() -> dict[str, Operation]:
         "wrong key": refused(lambda: CODEC.apply_mask(b"x", b"abc"), ValueError),
         "wrong offset": refused(lambda: CODEC.apply_mask_inplace(room, b"abcd", -1), ValueError),
         "read-only": refused(lambda: CODEC.apply_mask_inplace(b"abcd", b"abcd"), (*mistakes, BufferError)),
-        "UTF-8": lambda: (CODEC.is_valid_utf8("é".encode() * 60), validator.validate(b"a\xff"), validator.reset()),
+        "UTF-8": lambda: (
+            CODEC.is_valid_utf8("é".encode() * 60),
+            validator.validate(b"a\xff"),
+            validator.reset(),
+        ),
         "UTF-8 of no bytes": refused(lambda: CODEC.is_valid_utf8("text"), TypeError),  # type: ignore[arg-type]
         "header": lambda: CODEC.parse_header(b"\x81\x85abcdefghi"),
         "header refused": refused(lambda: CODEC.parse_header(b"\x83\x00"), ProtocolError),
@@ -201,7 +217,11 @@ def references() -> int:
     Of such a type Cython 3.3 leaves a reference behind with each generator; the type is there for ever in any
     case, and nothing is lost.
     """
-    types = [each for each in gc.get_objects() if isinstance(each, type) and str(each).startswith("<class '_cython_")]
+    types = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, type) and str(each).startswith("<class '_cython_")
+    ]
     total: int = sys.gettotalrefcount()  # type: ignore[attr-defined]
     return total - sum(map(sys.getrefcount, types))
 

@@ -49,7 +49,9 @@ def wsproto(data: bytes) -> None:
     if choices.rarely():
         content: Any = choices.pick([choices.text(), choices.payload(), bytearray(choices.payload()), None])
         kind = choices.pick(["TextMessage", "BytesMessage", "Message"])
-        _inner(agreement.test_wsproto_send)(is_server=is_server, data=content, kind=kind, finished=choices.flag())
+        _inner(agreement.test_wsproto_send)(
+            is_server=is_server, data=content, kind=kind, finished=choices.flag()
+        )
         return
     _inner(agreement.test_wsproto_connection)(is_server=is_server, frames=_frames(choices), cuts=cuts)
 
@@ -67,9 +69,13 @@ def websocket_client(data: bytes) -> None:
             masks=choices.below(2),
         )
     elif kind == 1:
-        _inner(agreement.test_websocket_client_validation)(data=choices.text() if choices.flag() else choices.payload())
+        _inner(agreement.test_websocket_client_validation)(
+            data=choices.text() if choices.flag() else choices.payload()
+        )
     elif kind == 2:
-        _inner(agreement.test_websocket_client_mask)(key=choices.take(4).ljust(4, b"\0"), data=choices.payload(True))
+        _inner(agreement.test_websocket_client_mask)(
+            key=choices.take(4).ljust(4, b"\0"), data=choices.payload(True)
+        )
     else:
         wanted = [choices.below(91) for _ in range(choices.below(5))]
         reads = [piece for _ in range(choices.below(9)) if (piece := choices.payload()[:50])]
@@ -107,7 +113,8 @@ def wsaccel_modules(data: bytes) -> None:
     choices = Choices(data)
     if choices.flag():
         _inner(wsaccel.test_masker_agrees_with_wsaccel)(
-            key=choices.take(4).ljust(4, b"\0"), chunks=[None if choices.rarely() else c for c in _chunks(choices)]
+            key=choices.take(4).ljust(4, b"\0"),
+            chunks=[None if choices.rarely() else c for c in _chunks(choices)],
         )
     else:
         _inner(wsaccel.test_validator_agrees_with_wsaccel)(chunks=_chunks(choices))

@@ -42,7 +42,9 @@ def masking(data: bytes) -> None:
     before, offset = choices.below(70), choices.byte()
     payload = choices.payload(large=True) if choices.flag() else choices.rest()
     if len(key) != 4:
-        assert agree([lambda codec=half: codec.apply_mask(payload, key) for half in HALVES])[0] == "ValueError"  # type: ignore[misc]
+        assert (
+            agree([lambda codec=half: codec.apply_mask(payload, key) for half in HALVES])[0] == "ValueError"
+        )  # type: ignore[misc]
         return
     expected = xor(payload, key)
     turned = key[offset % 4 :] + key[: offset % 4]
@@ -208,14 +210,21 @@ def encoder(data: bytes) -> None:
         kind = choices.byte()
         payload: Any = choices.text() if kind & 1 else choices.payload(large=True)
         if choices.rarely():
-            payload = choices.pick(["\ud800", "a\udfff", None, 7, bytearray(b"mutable"), memoryview(b"a1b2")[::2]])
+            payload = choices.pick(
+                ["\ud800", "a\udfff", None, 7, bytearray(b"mutable"), memoryview(b"a1b2")[::2]]
+            )
         if kind < 0x40:
-            calls = [lambda encoder=encoder, payload=payload: encoder.append_message(payload) for encoder in encoders]
+            calls = [
+                lambda encoder=encoder, payload=payload: encoder.append_message(payload)
+                for encoder in encoders
+            ]
         elif kind < 0xC0:
             opcode = choices.pick([1, 2, 0, 8, 9, 10, choices.byte() - 16])
             bits = [not choices.rarely(), choices.rarely(), choices.rarely(), choices.rarely()]
             calls = [
-                lambda encoder=encoder, payload=payload, opcode=opcode, bits=bits: encoder.append(opcode, payload, *bits)
+                lambda encoder=encoder, payload=payload, opcode=opcode, bits=bits: encoder.append(
+                    opcode, payload, *bits
+                )
                 for encoder in encoders
             ]
             for half in HALVES if payload is not None and payload != 7 else ():
@@ -245,7 +254,9 @@ def _taken(encoders: list[Any], sender: Role) -> None:
     if sender is Role.SERVER:
         assert written == [written[0]] * len(written)
     options = {"rsv1": True, "rsv2": True, "rsv3": True, "max_frame_size": None}
-    decoded = [half.FrameDecoder(OTHER[sender], **options).receive(data) for data in written for half in HALVES]
+    decoded = [
+        half.FrameDecoder(OTHER[sender], **options).receive(data) for data in written for half in HALVES
+    ]
     assert decoded == [decoded[0]] * len(decoded)
 
 

@@ -228,7 +228,9 @@ def _finish(ends: list[_End]) -> None:
     for end, peer in (ends, ends[::-1]):
         if end.connection.failure is not None:
             # Nothing of this may fail but by the limit of a ratio.
-            assert isinstance(end.connection.failure, MessageTooBig) and "max_ratio" in str(end.connection.failure)
+            assert isinstance(end.connection.failure, MessageTooBig) and "max_ratio" in str(
+                end.connection.failure
+            )
             return
         assert end.connection.failure is None, end.connection.failure
     for end, peer in (ends, ends[::-1]):
@@ -281,7 +283,9 @@ def _compressed(choices: Choices, client: DeflateCodec, seen: bytes) -> bytes:
     wbits = choices.pick([-9, -15])
     how = zlib.Z_SYNC_FLUSH if kind & 1 else zlib.Z_FINISH
     window = seen[-(1 << -wbits) + 262 :]
-    compressor = zlib.compressobj(choices.below(10), wbits=wbits, zdict=window) if kind & 2 and window else None
+    compressor = (
+        zlib.compressobj(choices.below(10), wbits=wbits, zdict=window) if kind & 2 and window else None
+    )
     compressor = compressor or zlib.compressobj(choices.below(10), wbits=wbits)
     made = bytearray(compressor.compress(message) + compressor.flush(how))
     if kind & 4 and made:
@@ -290,4 +294,3 @@ def _compressed(choices: Choices, client: DeflateCodec, seen: bytes) -> bytes:
 
 
 TARGETS = {"connection": connection, "conversation": conversation, "inflate": inflate}
-

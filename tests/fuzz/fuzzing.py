@@ -51,7 +51,13 @@ class Result(NamedTuple):
 
 def output_of(command: list[str], environment: dict[str, str]) -> str:
     ran = subprocess.run(
-        command, env=environment, cwd=HERE.parent, capture_output=True, text=True, errors="replace", check=False
+        command,
+        env=environment,
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     return ran.stdout + ran.stderr
 
@@ -70,7 +76,10 @@ def run(job: Job) -> Result:
         # From the same inputs each time, whatever was found on this machine before.
         found = job.scratch / f"found-{job.name}"
         found.mkdir()
-    folders = [found, *(folder / job.name for folder in (CORPUS, REGRESSIONS) if (folder / job.name).is_dir())]
+    folders = [
+        found,
+        *(folder / job.name for folder in (CORPUS, REGRESSIONS) if (folder / job.name).is_dir()),
+    ]
     began = time.monotonic()
     process = subprocess.Popen(
         [*command, *options, *map(str, folders)],
@@ -148,5 +157,7 @@ def keep_corpus(name: str, largest: int = 600, most: int = 60) -> None:
         shutil.rmtree(CORPUS / name, ignore_errors=True)
         (CORPUS / name).mkdir(parents=True)
         for path in kept:
-            (CORPUS / name / hashlib.sha256(path.read_bytes()).hexdigest()[:12]).write_bytes(path.read_bytes())
+            (CORPUS / name / hashlib.sha256(path.read_bytes()).hexdigest()[:12]).write_bytes(
+                path.read_bytes()
+            )
         print(f"{name}: {len(kept)} of {len(small)} inputs kept")

@@ -13,7 +13,14 @@ from test_http_request import compare
 from fastframe._http_head import HeadLimits, HeadReader
 from fastframe._http_request import check_request, cut_request
 from fastframe.deflate import PerMessageDeflate
-from fastframe.errors import HandshakeError, InvalidProxy, InvalidRequest, InvalidResponse, InvalidURI, ProxyError
+from fastframe.errors import (
+    HandshakeError,
+    InvalidProxy,
+    InvalidRequest,
+    InvalidResponse,
+    InvalidURI,
+    ProxyError,
+)
 from fastframe.handshake import ClientHandshake, Request, Response, ServerHandshake, parse_uri
 from fastframe.http_headers import Extension, Headers, build_extensions, parse_extensions, parse_token_list
 from fastframe.proxies import HTTPTunnel, Proxy, parse_proxy
@@ -110,7 +117,9 @@ def http_head(data: bytes) -> None:
     """However a head is cut, it is taken or refused alike, and nothing of it is lost."""
     choices = Choices(data)
     size = choices.pick([8192, 8192, 1, 20, 60, 200])
-    limits = HeadLimits(choices.pick([128, 0, 1, 3, 6]) or 1, size, choices.pick([65536, 65536, 60, 200, 400]))
+    limits = HeadLimits(
+        choices.pick([128, 0, 1, 3, 6]) or 1, size, choices.pick([65536, 65536, 60, 200, 400])
+    )
     cuts = Choices(choices.take(16))
     wire = head(choices, _request_line, REQUEST)
     whole = _read([wire], limits)
@@ -166,7 +175,9 @@ def _served(handshake: ServerHandshake, chunks: list[bytes]) -> tuple[object, ..
     client = ClientHandshake(
         URI, subprotocols=SUBPROTOCOLS, key=request.headers["Sec-WebSocket-Key"], deflate=None
     )
-    if "Sec-WebSocket-Extensions" not in Headers(handshake.response.headers.items() if handshake.response else ()):
+    if "Sec-WebSocket-Extensions" not in Headers(
+        handshake.response.headers.items() if handshake.response else ()
+    ):
         accepted = client.receive(answer)
         assert accepted is not None and accepted.status == 101
         assert client.subprotocol == handshake.subprotocol

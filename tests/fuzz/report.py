@@ -97,7 +97,9 @@ def write_docs() -> None:
             continue
         entry = sums[name]
         what = WHAT.get(name, "the library with the adapter and without")
-        rows.append(f"| `{name}` | {what} | {entry['executions']:,} | {entry['edges']:,} | {entry['features']:,} |")
+        rows.append(
+            f"| `{name}` | {what} | {entry['executions']:,} | {entry['edges']:,} | {entry['features']:,} |"
+        )
     total = sum(entry["executions"] for entry in sums.values())
     hours = sum(entry["seconds"] for entry in sums.values()) / 3600
     lines = ["| file | lines | run |", "|---|--:|--:|"]

@@ -60,11 +60,17 @@ def parsed() -> argparse.Namespace:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--seconds", type=int, help="how long each target runs; 10 if nothing is said")
     amount.add_argument("--runs", type=int, help="executions of each target, by a fixed seed")
-    parser.add_argument("--target", action="append", default=[], help="a name, or a pattern such as 'adapter-*'")
+    parser.add_argument(
+        "--target", action="append", default=[], help="a name, or a pattern such as 'adapter-*'"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--list", action="store_true", help="list the targets")
-    parser.add_argument("--write-docs", action="store_true", help="write what all runs came to, and run nothing")
-    parser.add_argument("--keep-corpus", action="store_true", help="minimise what was found into tests/fuzz/corpus")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write what all runs came to, and run nothing"
+    )
+    parser.add_argument(
+        "--keep-corpus", action="store_true", help="minimise what was found into tests/fuzz/corpus"
+    )
     return parser.parse_args()
 
 

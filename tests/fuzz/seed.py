@@ -13,26 +13,28 @@ from pathlib import Path
 from fuzz.fuzzing import FOUND, MAX_SIZE
 from heads import VECTORS as HEADS
 from heads import head
-from wire import expand, load, xor
+from wire import expand, frame_bytes, load
+
+from fastframe import Role
 
 KEY = bytes.fromhex("37fa213d")
 
 
 def _streams() -> Iterator[tuple[bool, bytes]]:
     """Whether a server receives it, and the bytes."""
-    for name in ("frames", "messages", "closes", "rfc6455_5_7", "header_errors"):
+    for name in ("frames", "messages", "rfc6455_5_7"):
         for vector in load(name):
             if "wire" in vector:
                 yield vector.get("role") == "server", expand(vector["wire"])
-            elif "header" in vector:
-                yield True, expand(vector["header"])
-            else:
-                frames = [(expand(f["header"]), expand(f.get("payload", ""))) for f in vector["frames"] if "header" in f]
-                yield False, b"".join(header + payload for header, payload in frames)
+                continue
+            frames = [(bytes.fromhex(header), expand(payload)) for header, payload in vector["frames"]]
+            for role in Role:
                 yield (
-                    True,
-                    b"".join(h[:1] + bytes([h[1] | 0x80]) + h[2:] + KEY + xor(p, KEY) for h, p in frames if len(h) > 1),
+                    role is Role.SERVER,
+                    b"".join(frame_bytes(role, header, payload) for header, payload in frames),
                 )
+    for vector in load("header_errors"):
+        yield True, expand(vector["header"])
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:

@@ -78,7 +78,9 @@ def valid(choices: Choices, receiver: Role, *, large: bool = False) -> Stream:
 
 def _any_frame(choices: Choices, receiver: Role) -> bytes:
     """A frame that mostly obeys the header's rules, and no other one."""
-    first = choices.pick([0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x88, 0x89, 0x8A, 0xC1, 0xC2, 0x41, choices.byte()])
+    first = choices.pick(
+        [0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x88, 0x89, 0x8A, 0xC1, 0xC2, 0x41, choices.byte()]
+    )
     payload = choices.payload()
     size = len(payload)
     if choices.rarely():
@@ -109,7 +111,9 @@ def wild(choices: Choices, receiver: Role) -> bytes:
         while choices and len(wire) < 4000:
             wire += _any_frame(choices, receiver)
         return wire
-    changes = [(choices.below(65536), choices.below(4), choices.take(choices.below(3))) for _ in range(kind % 4)]
+    changes = [
+        (choices.below(65536), choices.below(4), choices.take(choices.below(3))) for _ in range(kind % 4)
+    ]
     changed = bytearray(valid(choices, receiver).wire)
     for place, size, replacement in changes:
         place %= len(changed) + 1
