@@ -1,12 +1,14 @@
 """The compiled functions on bytes that end, or begin, where no page may be touched.
 
-``python tests/checkers/guard_pages.py [--planted]``: a single byte read or written outside kills the process. Every
-length from 0 to 300, right before one such page and right after another, so at every alignment; and lengths around
-those at which the kernels change. FASTFRAME_KERNEL chooses the kernel. Prints the number of calls.
+``python tests/checkers/guard_pages.py [--planted]``: a single byte read or written outside kills the
+process. Every length from 0 to 300, right before one such page and right after another, so at every
+alignment; and lengths around those at which the kernels change. FASTFRAME_KERNEL chooses the kernel. Prints
+the number of calls.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import sys
@@ -110,10 +112,8 @@ def headers(memory: memoryview) -> int:
                 for view in placed(memory, whole[:size]):
                     assert (_codec_c.parse_header(view) is None) is (size < len(whole))
                     for offset in range(size + 1):
-                        try:
+                        with contextlib.suppress(ProtocolError):
                             _codec_c.parse_header(view, offset)
-                        except ProtocolError:
-                            pass
                         calls += 1
     return calls
 

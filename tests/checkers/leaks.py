@@ -1,12 +1,14 @@
 """References and memory blocks that stay behind: every operation again and again on a debug build of CPython.
 
-``python3-dbg tests/checkers/leaks.py``, with the package built for it. sys.gettotalrefcount counts all references
-there are; after a warming-up it must be the same before and after an operation, whether that succeeds or raises.
+``python3-dbg tests/checkers/leaks.py``, with the package built for it. sys.gettotalrefcount counts all
+references there are; after a warming-up it must be the same before and after an operation, whether that
+succeeds or raises.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import sys
@@ -83,10 +85,8 @@ def decoding(role: Role, data: bytes, **options: Any) -> Operation:
                 except ProtocolError as error:
                     assert decoder.error is error
         frames = CODEC.FrameDecoder(role, rsv1=True)
-        try:
+        with contextlib.suppress(ProtocolError):
             frames.receive(data)
-        except ProtocolError:
-            pass
 
     return run
 
@@ -206,7 +206,7 @@ def connection_operations() -> dict[str, Operation]:
         server.receive(frame(1, b"ok", Role.SERVER) + b"\x81\x01a")
         server.conclude()
         assert server.failure is not None and server.take()
-        refused(lambda: server.ping(), ConnectionClosed)()
+        refused(server.ping, ConnectionClosed)()
 
     return {"conversation": talk, "failed connection": fail}
 
@@ -259,23 +259,17 @@ async def _scenario() -> None:
                 waiting = asyncio.ensure_future(ws.recv())
                 await asyncio.sleep(0)
                 waiting.cancel()
-                try:
+                with contextlib.suppress(asyncio.CancelledError):
                     await waiting
-                except asyncio.CancelledError:
-                    pass
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(ws.recv(), 0.001)
-            except asyncio.TimeoutError:
-                pass
             await ws.send("b")
             assert await ws.recv() == "b"
             unused = ws.recv()
             unused.close()
             ws.transport.write(b"\x81\x01a")
-            try:
+            with contextlib.suppress(ConnectionClosed):
                 await ws.recv()
-            except ConnectionClosed:
-                pass
 
 
 def scenario() -> None:

@@ -1,7 +1,8 @@
 """Every fuzz target by name, and where its inputs are kept.
 
-A target is a function of bytes that raises where something is wrong, or one of kernels.c. Nothing of the package is
-imported before a target is asked for: the package that is built for fuzzing can only be imported under atheris.
+A target is a function of bytes that raises where something is wrong, or one of kernels.c. Nothing of the
+package is imported before a target is asked for: the package that is built for fuzzing can only be imported
+under atheris.
 """
 
 from __future__ import annotations
@@ -21,18 +22,36 @@ KERNELS = ("kernel-mask", "kernel-utf8", "kernel-transcode", "kernel-header")
 # By the module that has them in its TARGETS.
 MODULES: dict[str, tuple[str, ...]] = {
     "codec_targets": (
-        "masking", "utf8", "header", "frame-decoder", "message-decoder", "take-chunk", "valid-streams", "encoder",
+        "masking",
+        "utf8",
+        "header",
+        "frame-decoder",
+        "message-decoder",
+        "take-chunk",
+        "valid-streams",
+        "encoder",
     ),
     "connection_targets": ("connection", "conversation", "inflate"),
     "http_targets": (
-        "http-request", "http-head", "server-handshake", "client-handshake", "http-lists", "negotiation", "uri",
+        "http-request",
+        "http-head",
+        "server-handshake",
+        "client-handshake",
+        "http-lists",
+        "negotiation",
+        "uri",
         "proxies",
     ),
     "adapter_targets": (
-        "adapter-websockets", "adapter-wsproto", "adapter-websocket-client", "adapter-tornado", "adapter-autobahn",
-        "adapter-ws4py", "adapter-wsaccel",
+        "adapter-websockets",
+        "adapter-wsproto",
+        "adapter-websocket-client",
+        "adapter-tornado",
+        "adapter-autobahn",
+        "adapter-ws4py",
+        "adapter-wsaccel",
     ),
-}  # fmt: skip
+}
 
 ADAPTERS = MODULES["adapter_targets"]
 """What needs the extra ``drop-ins``."""

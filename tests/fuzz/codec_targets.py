@@ -173,7 +173,9 @@ def take_chunk(data: bytes) -> None:
     wire = streams.wild(choices, receiver)[:20_000]
     decoders = [half.MessageDecoder(receiver, **options) for half in HALVES]
     for chunk in plan.cut(wire):
-        result, _ = agree([lambda decoder=decoder: decoder.receive(chunk) for decoder in decoders])  # type: ignore[misc]
+        result, _ = agree(
+            [lambda decoder=decoder, chunk=chunk: decoder.receive(chunk) for decoder in decoders]
+        )  # type: ignore[misc]
         for name in ("control_frames", "close"):
             agree([lambda decoder=decoder, name=name: getattr(decoder, name) for decoder in decoders])  # type: ignore[misc]
         if result != "returned":
@@ -202,7 +204,10 @@ def valid_streams(data: bytes) -> None:
 
 
 def encoder(data: bytes) -> None:
-    """Any calls: both halves write the same (unmasked) bytes or refuse in the same words; masked, they decode."""
+    """Any calls.
+
+    Both halves write the same (unmasked) bytes or refuse in the same words; masked, they decode.
+    """
     choices = Choices(data)
     sender = streams.role(choices)
     encoders = [half.FrameEncoder(sender) for half in HALVES]

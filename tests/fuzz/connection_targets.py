@@ -11,7 +11,7 @@ from typing import Any
 
 from fuzz import streams
 from fuzz.choices import SIZES, Choices
-from fuzz.codec_targets import OTHER, PURE, tried
+from fuzz.codec_targets import PURE, tried
 from raw_peer import RawFrame, split_frames
 
 import fastframe.codec
@@ -58,7 +58,10 @@ def deflate_pair(choices: Choices) -> tuple[DeflateCodec, DeflateCodec]:
 
 
 def _said(connection: Any) -> list[RawFrame]:
-    """What it hands out: whole frames, masked by a client alone, none behind a close frame, controls whole."""
+    """What it hands out.
+
+    Whole frames, masked by a client alone, none behind a close frame, controls whole.
+    """
     frames = split_frames(connection.take())
     for place, frame in enumerate(frames):
         assert frame.masked is (connection.role is Role.CLIENT)
@@ -93,9 +96,9 @@ def _step(connection: Any, kind: int, argument: Any) -> object:
         9: lambda: connection.ping(argument),
         10: lambda: connection.pong(argument),
         11: lambda: connection.close(*argument),
-        12: lambda: connection.conclude(),
+        12: connection.conclude,
         13: lambda: setattr(connection, "congested", argument),
-        14: lambda: connection.take_chunk(),
+        14: connection.take_chunk,
         15: lambda: connection.end() if argument else None,
     }
     return calls[kind >> 4]()
@@ -116,7 +119,10 @@ def _argument(choices: Choices, kind: int, receiver: Role) -> Any:
 
 
 def connection(data: bytes) -> None:
-    """Any calls in any order: the compiled module and its source say the same, and only what a peer may be told."""
+    """Any calls in any order.
+
+    The compiled module and its source say the same, and only what a peer may be told.
+    """
     choices = Choices(data)
     receiver = streams.role(choices)
     options: dict[str, Any] = {
@@ -177,7 +183,10 @@ class _End:
 
 
 def conversation(data: bytes) -> None:
-    """Two connections talk, however the network cuts: all that was sent arrives, and the closing completes."""
+    """Two connections talk, however the network cuts.
+
+    All that was sent arrives, and the closing completes.
+    """
     choices = Choices(data)
     pair = deflate_pair(choices) if choices.flag() else (None, None)
     ends = [_End(Connection(role, deflate=codec)) for role, codec in zip(Role, _by_role(pair), strict=True)]
@@ -225,7 +234,7 @@ def _finish(ends: list[_End]) -> None:
         arrived, end.on_the_way = end.on_the_way, b""
         peer.arrive(arrived)
         peer.connection.conclude()
-    for end, peer in (ends, ends[::-1]):
+    for end in ends:
         if end.connection.failure is not None:
             # Nothing of this may fail but by the limit of a ratio.
             assert isinstance(end.connection.failure, MessageTooBig) and "max_ratio" in str(

@@ -134,7 +134,7 @@ def _saved(name: str, path: Path) -> str:
 
 
 def keep_corpus(name: str, largest: int = 600, most: int = 60) -> None:
-    """Replace the target's corpus by the fewest inputs that reach what all found ones reach, small ones first.
+    """Replace the target's corpus by the fewest inputs that reach what all found ones reach.
 
     Args:
         largest: bytes in an input that is kept.

@@ -30,14 +30,40 @@ DEFLATE = PerMessageDeflate(server_max_window_bits=12)
 SUBPROTOCOLS = ["chat", "superchat"]
 
 NAMES = [
-    "Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Extensions", "Sec-WebSocket-Accept", "Origin", "Content-Length", "Transfer-Encoding", "X-Any",
-]  # fmt: skip
+    "Host",
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Accept",
+    "Origin",
+    "Content-Length",
+    "Transfer-Encoding",
+    "X-Any",
+]
 VALUES = [
-    "websocket", "Upgrade", "keep-alive, Upgrade", KEY, "13", "chat", "superchat, chat", "permessage-deflate",
-    "permessage-deflate; client_max_window_bits; server_max_window_bits=10", "x; y=\"a\\\"b\", permessage-deflate",
-    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "a.example:80", "[::1]:80", "0", "5", "0, 0", "chunked", "gzip, chunked", "",
-]  # fmt: skip
+    "websocket",
+    "Upgrade",
+    "keep-alive, Upgrade",
+    KEY,
+    "13",
+    "chat",
+    "superchat, chat",
+    "permessage-deflate",
+    "permessage-deflate; client_max_window_bits; server_max_window_bits=10",
+    'x; y="a\\"b", permessage-deflate',
+    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    "a.example:80",
+    "[::1]:80",
+    "0",
+    "5",
+    "0, 0",
+    "chunked",
+    "gzip, chunked",
+    "",
+]
 SPACES = ["", " ", "\t", " \t "]
 STATUSES = ["101", "200", "100", "301", "404", "503", "204", "999", "1010", "abc", ""]
 
@@ -100,7 +126,7 @@ def http_request(data: bytes) -> None:
     compare(head(choices, _request_line, REQUEST))
 
 
-def _read(data: list[bytes], limits: HeadLimits) -> tuple[bytes, bytes] | None | HandshakeError:
+def _read(data: list[bytes], limits: HeadLimits) -> tuple[bytes, bytes] | HandshakeError | None:
     """The head and what followed it; None where it is not at its end; or the refusal."""
     reader = HeadReader(limits, "request line", InvalidRequest)
     for place, chunk in enumerate(data):
@@ -247,9 +273,26 @@ def http_lists(data: bytes) -> None:
 
 
 PIECES = [
-    "permessage-deflate", "client_max_window_bits", "server_max_window_bits", "server_no_context_takeover",
-    "client_no_context_takeover", "x", "=", ";", ",", " ", "\t", '"', "\\", "8", "15", "7", "16", "08", "1000000000",
-]  # fmt: skip
+    "permessage-deflate",
+    "client_max_window_bits",
+    "server_max_window_bits",
+    "server_no_context_takeover",
+    "client_no_context_takeover",
+    "x",
+    "=",
+    ";",
+    ",",
+    " ",
+    "\t",
+    '"',
+    "\\",
+    "8",
+    "15",
+    "7",
+    "16",
+    "08",
+    "1000000000",
+]
 
 
 def _list_text(choices: Choices) -> str:
@@ -263,7 +306,10 @@ def _list_text(choices: Choices) -> str:
 
 
 def negotiation(data: bytes) -> None:
-    """Any offer is answered or declined; any answer confirmed or refused; both sides agree with each other."""
+    """Any offer is answered or declined.
+
+    Any answer confirmed or refused; both sides agree with each other.
+    """
     choices = Choices(data)
     client, server = _wishes(choices), _wishes(choices)
     accepted = server.accept(parse_extensions(client.offer()))
@@ -304,9 +350,32 @@ def _wishes(choices: Choices) -> PerMessageDeflate:
 
 
 URI_PIECES = [
-    "ws://", "wss://", "http://", "socks5://", "socks4a://", "socks5h://", "https://", "user:pass@", "%41", "@", ":",
-    "/", "?", "#", "[::1]", "[fe80::1%25eth0]", "a.example", "例え.jp", "80", "65536", "0", "%", "%zz", " ", "\\",
-]  # fmt: skip
+    "ws://",
+    "wss://",
+    "http://",
+    "socks5://",
+    "socks4a://",
+    "socks5h://",
+    "https://",
+    "user:pass@",
+    "%41",
+    "@",
+    ":",
+    "/",
+    "?",
+    "#",
+    "[::1]",
+    "[fe80::1%25eth0]",
+    "a.example",
+    "例え.jp",
+    "80",
+    "65536",
+    "0",
+    "%",
+    "%zz",
+    " ",
+    "\\",
+]
 
 
 def _uri_text(choices: Choices) -> str:

@@ -12,11 +12,25 @@ import sys
 from pathlib import Path
 
 FILES = [
-    "_codec_py.py", "_codec_py_frame_decoder.py", "_codec_py_header.py", "_codec_py_kernels.py",
-    "_codec_py_message_decoder.py", "_codec_py_whole_messages.py", "connection.py", "frames.py", "deflate.py",
-    "_deflate_codec.py", "_handshake_client.py", "_handshake_common.py", "_handshake_server.py", "_http_head.py",
-    "_http_request.py", "http_headers.py", "proxies.py", "uri.py",
-]  # fmt: skip
+    "_codec_py.py",
+    "_codec_py_frame_decoder.py",
+    "_codec_py_header.py",
+    "_codec_py_kernels.py",
+    "_codec_py_message_decoder.py",
+    "_codec_py_whole_messages.py",
+    "connection.py",
+    "frames.py",
+    "deflate.py",
+    "_deflate_codec.py",
+    "_handshake_client.py",
+    "_handshake_common.py",
+    "_handshake_server.py",
+    "_http_head.py",
+    "_http_request.py",
+    "http_headers.py",
+    "proxies.py",
+    "uri.py",
+]
 
 
 def main() -> None:

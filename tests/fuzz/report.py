@@ -128,19 +128,19 @@ PAGE_TEXT = """# Fuzzing
 
 <!-- Written by `make fuzz FUZZ=--write-docs`. -->
 
-Coverage-guided: libFuzzer on the C kernels, atheris on the rest, with the extension built for coverage, ASan and UBSan.
-An input is a plan of choices, so that valid streams are reached as quickly as broken ones. How to run it is in
-[Development](../development.md#fuzzing).
+Coverage-guided: libFuzzer on the C kernels, atheris on the rest, with the extension built for coverage, ASan
+and UBSan. An input is a plan of choices, so that valid streams are reached as quickly as broken ones. How to
+run it is in [Development](../development.md#fuzzing).
 
-{total:,} executions in {hours:.1f} hours of one processor, {today}. Inputs that once failed, and are run with the suite
-ever since: {found}.
+{total:,} executions in {hours:.1f} hours of one processor, {today}. Inputs that once failed, and are run
+with the suite ever since: {found}.
 
 {targets}
 
 Edges and features are libFuzzer's: of the C of the kernels, or of the Python and of the extension together.
 
-Lines of Python that the kept and found inputs run, of the files that the targets are about (both halves of the codec do
-the same, so this is the pure one; what is compiled as it stands is counted in its source):
+Lines of Python that the kept and found inputs run, of the files that the targets are about (both halves of
+the codec do the same, so this is the pure one; what is compiled as it stands is counted in its source):
 
 {lines}
 

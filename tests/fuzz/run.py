@@ -1,8 +1,8 @@
 """Fuzz: ``make fuzz FUZZ='--seconds 60 --target message-decoder'``.
 
-Without ``--target`` every target runs. What was found earlier on this machine is gone on with. An input that makes
-a target fail is saved in tests/fuzz/regressions, where the suite runs it ever after, and fails this command.
-Before anything else it is shown that planted faults are found.
+Without ``--target`` every target runs. What was found earlier on this machine is gone on with. An input that
+makes a target fail is saved in tests/fuzz/regressions, where the suite runs it ever after, and fails this
+command. Before anything else it is shown that planted faults are found.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``python -m fuzz.seed``, in tests/: the wire cases of tests/vectors as first inputs, among what was found.
 
-Behind the choices that a target makes first come the bytes as they are. ``make fuzz FUZZ=--keep-corpus`` then keeps of
-these and of all found the fewest that reach what all of them reach.
+Behind the choices that a target makes first come the bytes as they are. ``make fuzz FUZZ=--keep-corpus``
+then keeps of these and of all found the fewest that reach what all of them reach.
 """
 
 from __future__ import annotations

@@ -116,6 +116,6 @@ def wild(choices: Choices, receiver: Role) -> bytes:
     ]
     changed = bytearray(valid(choices, receiver).wire)
     for place, size, replacement in changes:
-        place %= len(changed) + 1
-        changed[place : place + size] = replacement
+        start = place % (len(changed) + 1)
+        changed[start : start + size] = replacement
     return bytes(changed)
