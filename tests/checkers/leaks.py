@@ -13,6 +13,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ ROUNDS = 5
 REPEATED_LOOP = 15
 
 KEPT: list[object] = []
-CODEC = _codec_c
+CODEC: Any = _codec_c
 
 Operation = Callable[[], object]
 
@@ -95,6 +96,10 @@ def broken_inflate(_: bytes, __: int | None) -> bytes:
     raise RuntimeError("inflate fails")
 
 
+def inflating(role: Role, data: bytes, inflate: Callable[..., object]) -> None:
+    CODEC.MessageDecoder(role, inflate=inflate).receive(data)
+
+
 def decoder_operations() -> dict[str, Operation]:
     operations: dict[str, Operation] = {}
     for role in Role:
@@ -119,15 +124,11 @@ def decoder_operations() -> dict[str, Operation]:
         compressed = frame(1, b"abc", role, 0xC0)
         operations[f"inflate, {role.value}"] = decoding(role, compressed, inflate=lambda data, _: data)
         operations[f"inflate gives no bytes, {role.value}"] = refused(
-            lambda role=role, data=compressed: CODEC.MessageDecoder(role, inflate=lambda *_: None).receive(
-                data
-            ),  # type: ignore[arg-type, misc]
+            partial(inflating, role, compressed, lambda *_: None),
             Exception,
         )
         operations[f"inflate raises, {role.value}"] = refused(
-            lambda role=role, data=compressed: CODEC.MessageDecoder(role, inflate=broken_inflate).receive(
-                data
-            ),  # type: ignore[misc]
+            partial(inflating, role, compressed, broken_inflate),
             RuntimeError,
         )
     for vector in json.loads((VECTORS / "header_errors.json").read_text()):
@@ -150,7 +151,7 @@ def other_operations() -> dict[str, Operation]:
 
     def wrong_data() -> None:
         for wrong in ("x", 5, None, "\ud800"):
-            refused(lambda wrong=wrong: CODEC.apply_mask(wrong, b"abcd"), mistakes)()  # type: ignore[arg-type, misc]
+            refused(partial(CODEC.apply_mask, wrong, b"abcd"), mistakes)()
 
     return {
         "mask": lambda: CODEC.apply_mask(b"x" * 100, b"abcd"),
@@ -166,7 +167,7 @@ def other_operations() -> dict[str, Operation]:
             validator.validate(b"a\xff"),
             validator.reset(),
         ),
-        "UTF-8 of no bytes": refused(lambda: CODEC.is_valid_utf8("text"), TypeError),  # type: ignore[arg-type]
+        "UTF-8 of no bytes": refused(lambda: CODEC.is_valid_utf8("text"), TypeError),
         "header": lambda: CODEC.parse_header(b"\x81\x85abcdefghi"),
         "header refused": refused(lambda: CODEC.parse_header(b"\x83\x00"), ProtocolError),
         "frame": lambda: CODEC.encode_frame(1, "é" * 100, masking_key=b"abcd"),
@@ -174,11 +175,11 @@ def other_operations() -> dict[str, Operation]:
         "opcode refused": refused(lambda: encoder.append(3, b""), ValueError),
         "ping too long": refused(lambda: encoder.append(9, bytes(126)), ValueError),
         "surrogate": refused(lambda: encoder.append(1, "\ud800"), ValueError),
-        "no payload": refused(lambda: encoder.append(1, 5), TypeError),  # type: ignore[arg-type]
-        "no message": refused(lambda: encoder.append_message(None), TypeError),  # type: ignore[arg-type]
+        "no payload": refused(lambda: encoder.append(1, 5), TypeError),
+        "no message": refused(lambda: encoder.append_message(None), TypeError),
         "close refused": refused(lambda: Close(1005).serialize(), ValueError),
         "wrong options": refused(lambda: CODEC.MessageDecoder(Role.CLIENT, max_fragments=0), ValueError),
-        "wrong role": refused(lambda: CODEC.FrameDecoder("x"), mistakes),  # type: ignore[arg-type]
+        "wrong role": refused(lambda: CODEC.FrameDecoder("x"), mistakes),
     }
 
 
@@ -222,7 +223,7 @@ def references() -> int:
         for each in gc.get_objects()
         if isinstance(each, type) and str(each).startswith("<class '_cython_")
     ]
-    total: int = sys.gettotalrefcount()  # type: ignore[attr-defined]
+    total: int = sys.gettotalrefcount()
     return total - sum(map(sys.getrefcount, types))
 
 

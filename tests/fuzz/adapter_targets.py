@@ -21,7 +21,7 @@ def _inner(test: Any) -> Callable[..., None]:
 
 def _frames(choices: Choices) -> list[tuple[int, bytes, bool, int, int]]:
     """As `test_agreement.FRAMES`: opcode, payload, fin, reserved bits, and 0 where it is wrongly masked."""
-    frames = []
+    frames: list[tuple[int, bytes, bool, int, int]] = []
     while choices and len(frames) < 8:
         kind = choices.byte()
         opcode = [1, 2, 1, 2, 0, 8, 9, 10][kind & 7] if kind < 0xF8 else choices.below(16)

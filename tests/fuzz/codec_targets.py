@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -29,7 +30,7 @@ def tried(call: Callable[[], object]) -> tuple[str, object]:
         return type(error).__name__, str(error)
 
 
-def agree(calls: list[Callable[[], object]]) -> tuple[str, object]:
+def agree(calls: Sequence[Callable[[], object]]) -> tuple[str, Any]:
     outcomes = [tried(call) for call in calls]
     assert outcomes == [outcomes[0]] * len(outcomes), outcomes
     return outcomes[0]
@@ -42,9 +43,7 @@ def masking(data: bytes) -> None:
     before, offset = choices.below(70), choices.byte()
     payload = choices.payload(large=True) if choices.flag() else choices.rest()
     if len(key) != 4:
-        assert (
-            agree([lambda codec=half: codec.apply_mask(payload, key) for half in HALVES])[0] == "ValueError"
-        )  # type: ignore[misc]
+        assert agree([partial(half.apply_mask, payload, key) for half in HALVES])[0] == "ValueError"
         return
     expected = xor(payload, key)
     turned = key[offset % 4 :] + key[: offset % 4]
@@ -99,13 +98,13 @@ def header(data: bytes) -> None:
     choices = Choices(data)
     offset = choices.below(4)
     wire = choices.rest()
-    result, found = agree([lambda codec=half: codec.parse_header(wire, offset) for half in HALVES])  # type: ignore[misc]
+    result, found = agree([partial(half.parse_header, wire, offset) for half in HALVES])
     if result != "returned":
         assert result == "ProtocolError"
         return
     if found is None:
         return
-    fin, rsv1, rsv2, rsv3, opcode, key, size, length = found  # type: ignore[misc]
+    fin, rsv1, rsv2, rsv3, opcode, key, size, length = found
     options = {"fin": fin, "rsv1": rsv1, "rsv2": rsv2, "rsv3": rsv3, "masking_key": key}
     for half in HALVES:
         assert half.encode_header(opcode, size, **options) == wire[offset : offset + length]
@@ -173,11 +172,9 @@ def take_chunk(data: bytes) -> None:
     wire = streams.wild(choices, receiver)[:20_000]
     decoders = [half.MessageDecoder(receiver, **options) for half in HALVES]
     for chunk in plan.cut(wire):
-        result, _ = agree(
-            [lambda decoder=decoder, chunk=chunk: decoder.receive(chunk) for decoder in decoders]
-        )  # type: ignore[misc]
+        result, _ = agree([partial(decoder.receive, chunk) for decoder in decoders])
         for name in ("control_frames", "close"):
-            agree([lambda decoder=decoder, name=name: getattr(decoder, name) for decoder in decoders])  # type: ignore[misc]
+            agree([partial(getattr, decoder, name) for decoder in decoders])
         if result != "returned":
             assert len({tuple(map(repr, decoder.error.decoded)) for decoder in decoders}) == 1
             return
@@ -219,19 +216,11 @@ def encoder(data: bytes) -> None:
                 ["\ud800", "a\udfff", None, 7, bytearray(b"mutable"), memoryview(b"a1b2")[::2]]
             )
         if kind < 0x40:
-            calls = [
-                lambda encoder=encoder, payload=payload: encoder.append_message(payload)
-                for encoder in encoders
-            ]
+            calls = [partial(encoder.append_message, payload) for encoder in encoders]
         elif kind < 0xC0:
             opcode = choices.pick([1, 2, 0, 8, 9, 10, choices.byte() - 16])
             bits = [not choices.rarely(), choices.rarely(), choices.rarely(), choices.rarely()]
-            calls = [
-                lambda encoder=encoder, payload=payload, opcode=opcode, bits=bits: encoder.append(
-                    opcode, payload, *bits
-                )
-                for encoder in encoders
-            ]
+            calls = [partial(encoder.append, opcode, payload, *bits) for encoder in encoders]
             for half in HALVES if payload is not None and payload != 7 else ():
                 _encoded_alone(half, opcode, payload, bits)
         else:

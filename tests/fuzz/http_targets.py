@@ -298,7 +298,7 @@ PIECES = [
 def _list_text(choices: Choices) -> str:
     if choices.rarely():
         return choices.rest().decode("latin-1")
-    pieces = []
+    pieces: list[str] = []
     while choices and len(pieces) < 60:
         kind = choices.byte()
         pieces.append(PIECES[kind % 32] if kind % 32 < len(PIECES) else choices.take(1).decode("latin-1"))
@@ -381,7 +381,7 @@ URI_PIECES = [
 def _uri_text(choices: Choices) -> str:
     if choices.rarely():
         return choices.rest().decode("utf-8", "surrogateescape")
-    pieces = []
+    pieces: list[str] = []
     while choices and len(pieces) < 30:
         kind = choices.byte()
         pieces.append(URI_PIECES[kind % 32] if kind % 32 < len(URI_PIECES) else choices.text())

@@ -16,7 +16,8 @@ def main() -> None:
         from fuzz import catalogue, planted
 
         target = planted.TARGETS.get(name) or catalogue.target(name)
-    atheris.Setup([sys.argv[0], *arguments], target)
+    # libFuzzer hands its first argument to a shell to merge in processes of their own.
+    atheris.Setup([f"{sys.executable} -m fuzz.one {name}", *arguments], target)
     atheris.Fuzz()
 
 

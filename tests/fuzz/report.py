@@ -76,7 +76,7 @@ def _line_coverage() -> list[tuple[str, int, int]]:
     ran = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise RuntimeError(ran.stdout + ran.stderr)
-    return [tuple(row) for row in json.loads(ran.stdout)]  # type: ignore[misc]
+    return [tuple(row) for row in json.loads(ran.stdout)]
 
 
 def _processor() -> str:

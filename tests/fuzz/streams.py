@@ -60,13 +60,13 @@ def valid(choices: Choices, receiver: Role, *, large: bool = False) -> Stream:
     while choices and len(items) < 40:
         kind = choices.byte()
         if kind < 0x70:
-            message: str | bytes = choices.text()
+            message = choices.text()
             wire += _message_frames(choices, message.encode(), 1, receiver, items)
             items.append(message)
         elif kind < 0xC0:
-            message = choices.payload(large)
-            wire += _message_frames(choices, message, 2, receiver, items)
-            items.append(message)
+            payload = choices.payload(large)
+            wire += _message_frames(choices, payload, 2, receiver, items)
+            items.append(payload)
         elif kind < 0xF0:
             items.append(_control(choices))
             wire += data_frame(receiver, 9 if isinstance(items[-1], Ping) else 10, items[-1].payload)
