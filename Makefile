@@ -64,6 +64,15 @@ instructions: $(VENV)/.compiled $(VENV)/.bench ## count the instructions of the 
 sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 	PYTHON=$(BIN)/python bash tests/sanitize.sh
 
+leaks: $(VENV)/.created ## look for references left behind; needs python3.11-dbg
+	PIP_PYTHON=$(BIN)/python bash tests/checkers/leaks.sh
+
+fuzz: ## fuzz every target, some seconds each (FUZZ='--seconds 600 --target inflate': longer; FUZZ=--help: what else)
+	@$(MAKE) --no-print-directory fuzzing VENV=.venvs/fuzz
+
+fuzzing: $(VENV)/.instrumented $(VENV)/.fuzz
+	@$(BIN)/python tests/fuzz/run.py $(FUZZ)
+
 autobahn: $(VENV)/.compiled ## all of the Autobahn testsuite, both roles (AUTOBAHN='--half pure': other options)
 	$(BIN)/python tests/autobahn/run.py --accelerated $(AUTOBAHN)
 
@@ -165,13 +174,24 @@ $(VENV)/.compiled: $(VENV)/.sources $(SOURCES)
 	$(INSTALL)
 	touch $(VENV)/.installed $@
 
+# For coverage and the sanitizers: only what tests/fuzz preloads lets it be imported. CPython's own flags have
+# -fwrapv, under which signed overflow is defined and goes unseen.
+$(VENV)/.instrumented: export FASTFRAME_EXTENSION = 1
+$(VENV)/.instrumented: export CC = clang-16
+$(VENV)/.instrumented: export LDSHARED = clang-16 -shared
+$(VENV)/.instrumented: export FASTFRAME_CFLAGS = -O1 -gline-tables-only -fno-omit-frame-pointer -fno-wrapv \
+	-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
+$(VENV)/.instrumented: $(VENV)/.sources $(SOURCES)
+	$(INSTALL)
+	touch $(VENV)/.installed $@
+
 $(VENV)/.pure: export FASTFRAME_EXTENSION = 0
 $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	$(INSTALL)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.attacks $(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.attacks $(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 
