@@ -48,10 +48,9 @@ AS_THEY_STAND = (
     "aio/stream.py",
     "aio/websocket.py",
 )
-# What runs for each message is compiled for speed, the codec most of all. Most code of the others is for what happens
-# once a connection, and all of it at -O3 would make a wheel half as large again: -Os, but with what it would call
-# instead of copying where that is a handful of instructions, as Py_DECREF is. It costs 1 to 2 % of the instructions
-# between the event loop and the codec.
+# What runs for each message is compiled for speed, the codec most of all. Most code of the others is for what
+# happens once a connection: for size, except that a handful of instructions, as Py_DECREF is, is copied and
+# not called. Between the event loop and the codec it costs 1 to 2 % of the instructions, and saves a quarter.
 FOR_SPEED = ("fastframe.aio.arrival", "fastframe.aio.operation", "fastframe.aio.websocket")
 DIRECTIVES = {
     # Annotations are mypy's: Cython would read some of them otherwise.
