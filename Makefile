@@ -103,14 +103,8 @@ kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors to
 
 docs: $(VENV)/.docs ## build the documentation, warnings are errors
 
-wheels: $(VENV)/.dev ## build the sdist, the wheel of this machine and the pure wheel into dist/
-	rm -rf build dist
-	$(BIN)/python -m build --sdist
-	FASTFRAME_EXTENSION=1 FASTFRAME_CFLAGS=-g0 $(BIN)/python -m build --wheel
-	rm -rf build
-	FASTFRAME_EXTENSION=0 $(BIN)/python -m build --wheel
-	rm -rf build src/*.egg-info
-	ls -l dist
+wheels: $(VENV)/.dev ## build, check and test the sdist, the pure wheel and a wheel for each Python here, into dist/
+	@$(BIN)/python -m tools.wheels $(WHEELS)
 
 clean: ## remove all that these commands have made
 	rm -rf .venv .venvs build dist docs/_build src/*.egg-info
