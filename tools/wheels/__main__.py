@@ -1,8 +1,9 @@
 """Builds all that this machine can, as the workflows do, and tests it installed: `make wheels`.
 
-The sdist first; from it, and from nothing else, the pure wheel and a wheel with the extension for each Python of
-the machine. Each is built twice and compared, checked, installed into an empty environment, and tested away
-from the source. How, stands in pyproject.toml for cibuildwheel, which the release workflow runs.
+The sdist first; from it, and from nothing else, the pure wheel and a wheel with the extension for each Python
+of the machine. Each is checked, installed into an empty environment, and tested away from the source; sdist,
+pure wheel and the wheel for the Python that runs this are built twice and compared (--twice: all of them).
+How, stands in pyproject.toml for cibuildwheel, which the release workflow runs.
 """
 
 from __future__ import annotations
@@ -62,8 +63,14 @@ def environment_for(python: Path, directory: Path) -> Path:
     return directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def build_twice(
-    version: str, python: Path, sdist: Path, work: Path, configuration: Configuration, epoch: str
+def build(
+    version: str,
+    python: Path,
+    sdist: Path,
+    work: Path,
+    configuration: Configuration,
+    epoch: str,
+    attempts: tuple[str, ...],
 ) -> Built:
     """A wheel with the extension, or the pure one where `version` is "pure"."""
     is_pure = version == "pure"
@@ -71,15 +78,14 @@ def build_twice(
     environment = {**flags, "SOURCE_DATE_EPOCH": epoch}
     builder = environment_for(python, work / version / "environment")
     wheels = []
-    for attempt in ("first", "second"):
+    for attempt in attempts:
         wheel = building.build_wheel(builder, sdist, work / version / attempt, environment)
         if not is_pure:
             wheel = building.repair(wheel, configuration, work / version / f"{attempt}-repaired", epoch)
         wheels.append(wheel)
-    differs = building.difference(*wheels)
-    if differs:
+    if differs := building.difference(wheels[0], wheels[-1]):
         raise Failed(differs)
-    say(f"{wheels[0].name}: built twice, the same bytes")
+    say(f"{wheels[0].name}: built{' twice, the same bytes' if len(wheels) > 1 else ''}")
     return Built(wheels[0], OWN if is_pure else version)
 
 
@@ -112,10 +118,15 @@ def test(
     say(f"{built.path.name}: {built.notes[-1]}")
 
 
-def build_all(work: Path, configuration: Configuration) -> tuple[list[Built], dict[str, Path], Path]:
+def build_all(
+    work: Path, configuration: Configuration, found: dict[str, Path], options: argparse.Namespace
+) -> tuple[list[Built], Path]:
+    """The sdist, the pure wheel, and the others if they are wanted; and where the sdist is unpacked."""
     epoch = building.source_date_epoch()
-    found = interpreters()
-    say(f"the sdist, twice; then wheels for {', '.join(found)}")
+    wanted = {"pure": found[OWN], **({} if options.sources_only else found)}
+    # The longest first.
+    wanted = dict(sorted(wanted.items(), key=lambda item: item[0] != OWN))
+    say(f"the sdist; then wheels: {', '.join(wanted)}")
     sdists = [building.build_sdist(work / attempt, epoch) for attempt in ("sdist-1", "sdist-2")]
     if differs := building.difference(*sdists):
         raise Failed(differs)
@@ -125,10 +136,19 @@ def build_all(work: Path, configuration: Configuration) -> tuple[list[Built], di
     unpacked = next((work / "unpacked").iterdir())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         futures: list[Future[Built]] = [
-            pool.submit(build_twice, version, python, sdists[0], work, configuration, epoch)
-            for version, python in {"pure": found[OWN], **found}.items()
+            pool.submit(
+                build,
+                version,
+                python,
+                sdists[0],
+                work,
+                configuration,
+                epoch,
+                ("first", "second") if options.twice or version in (OWN, "pure") else ("first",),
+            )
+            for version, python in wanted.items()
         ]
-        return [Built(sdists[0]), *(future.result() for future in futures)], found, unpacked
+        return [Built(sdists[0]), *(future.result() for future in futures)], unpacked
 
 
 def release(files: list[Built], directory: Path) -> None:
@@ -145,6 +165,7 @@ def release(files: list[Built], directory: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.wheels", description=__doc__.partition("\n")[0])
     parser.add_argument("--sources-only", action="store_true", help="the sdist and the pure wheel alone")
+    parser.add_argument("--twice", action="store_true", help="build each wheel twice and compare")
     parser.add_argument("--no-suite", action="store_true", help="smoke and parity tests alone")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY")
     options = parser.parse_args()
@@ -152,16 +173,16 @@ def main() -> int:
     try:
         configuration = read()
         if options.sources_only:
-            pythons.VERSIONS = ()
-        files, found, unpacked = build_all(work, configuration)
-        if options.sources_only:
-            files = [built for built in files if built.path.suffix == ".gz" or "-none-any" in built.path.name]
+            versions = {OWN: Path(sys.executable)}
+        else:
+            versions = interpreters()
+        files, unpacked = build_all(work, configuration, versions, options)
         if faults := contents.faults_of([built.path for built in files]):
             raise Failed("\n".join(faults))
         say("contents checked")
         for built in files[1:]:
             whole = built.version == OWN and "-none-any" not in built.path.name and not options.no_suite
-            test(built, found[built.version], unpacked, configuration, work, whole)
+            test(built, versions[built.version], unpacked, configuration, work, whole)
         release(files, options.output)
     except Failed as error:
         print(f"wheels: {error}", file=sys.stderr)

@@ -96,7 +96,7 @@ def metadata_faults(information: set[str]) -> list[str]:
 
 
 def extension_faults(compiled: set[str], extensions: set[str], abi: str) -> list[str]:
-    """Each extension module once, for the interpreter that the wheel is for, and nothing else that is compiled."""
+    """Each extension module once, for the interpreter of the wheel, and nothing else that is compiled."""
     by_module: dict[str, list[str]] = {}
     for name in compiled:
         by_module.setdefault(name.partition(".")[0], []).append(name)
