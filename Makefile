@@ -16,7 +16,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
-	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
+	bench bench-servers bench-drop-ins saved instructions sanitize lint workflows types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +24,7 @@ help: ## list these commands
 demo: $(VENV)/.installed ## build, then run the self-checking tour
 	@$(BIN)/python -m fastframe demo
 
-test: $(VENV)/.compiled $(VENV)/.dev lint types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
+test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) --no-print-directory autobahn AUTOBAHN="--exclude '9.*,12.*,13.*'"
@@ -92,6 +92,12 @@ lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON)
+
+workflows: $(VENV)/.dev ## zizmor, actionlint and the schemas, over .github
+	$(BIN)/zizmor --offline --quiet --no-progress --color never .github
+	$(BIN)/actionlint .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the extension itself
 	$(BIN)/python -m mypy
