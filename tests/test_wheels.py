@@ -1,4 +1,4 @@
-"""The checks of what is released, on wheels made to be wrong; the README's platforms against the workflows."""
+"""The checks of what is released, on wheels made wrong; the README's platforms against the workflows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from tools.wheels import building, configuration, contents, matrix
 
 SOURCES = {"fastframe/__init__.py", "fastframe/py.typed", "fastframe/_codec_c.pxd"}

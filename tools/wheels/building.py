@@ -17,7 +17,9 @@ from .configuration import ROOT, Configuration
 TIMEOUT = 600
 """Seconds that one command may take."""
 
-NOT_PACKED = shutil.ignore_patterns(".*", "build", "dist", "_build", "__pycache__", "*.egg-info")
+NOT_PACKED = shutil.ignore_patterns(
+    ".git", ".venv*", ".*_cache", ".hypothesis", "build", "dist", "_build", "__pycache__", "*.egg-info"
+)
 
 
 class Failed(Exception):
