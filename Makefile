@@ -15,9 +15,9 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside within drop-ins-newest newest \
-	drop-ins-oldest oldest beside \
-	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
+.PHONY: help demo tour test test-pure test-pythons suite kernels autobahn peers attacks soak fuzz fuzzing leaks \
+	drop-ins inside within drop-ins-newest newest drop-ins-oldest oldest beside portability \
+	bench bench-servers bench-drop-ins saved instructions sanitize lint workflows types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ help: ## list these commands
 demo: $(VENV)/.installed ## build, then run the self-checking tour
 	@$(BIN)/python -m fastframe demo
 
-test: $(VENV)/.compiled $(VENV)/.dev lint types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
+test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) --no-print-directory autobahn AUTOBAHN="--exclude '9.*,12.*,13.*'"
@@ -123,6 +123,12 @@ lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff format --check --quiet
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON)
 
+workflows: $(VENV)/.dev ## zizmor, actionlint and the schemas, over .github
+	$(BIN)/zizmor --offline --quiet --no-progress --color never .github
+	$(BIN)/actionlint .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+
 types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the extension itself
 	$(BIN)/python -m mypy
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
@@ -133,14 +139,8 @@ kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors to
 
 docs: $(VENV)/.docs ## build the documentation, warnings are errors
 
-wheels: $(VENV)/.dev ## build the sdist, the wheel of this machine and the pure wheel into dist/
-	rm -rf build dist
-	$(BIN)/python -m build --sdist
-	FASTFRAME_EXTENSION=1 FASTFRAME_CFLAGS=-g0 $(BIN)/python -m build --wheel
-	rm -rf build
-	FASTFRAME_EXTENSION=0 $(BIN)/python -m build --wheel
-	rm -rf build src/*.egg-info
-	ls -l dist
+wheels: $(VENV)/.dev ## build, check and test the sdist, the pure wheel and a wheel for each Python here, into dist/
+	@$(BIN)/python -m tools.wheels $(WHEELS)
 
 clean: ## remove all that these commands have made
 	rm -rf .venv .venvs build dist docs/_build src/*.egg-info

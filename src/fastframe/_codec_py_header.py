@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from . import _mistakes, _violations
 from ._codec_py_kernels import as_bytes, byte_view
 from .frames import MAX_CONTROL_PAYLOAD, MAX_PAYLOAD_LENGTH, Opcode, Role
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NamedTuple
+
     from typing_extensions import Buffer
+else:
+    from ._records import NamedTuple
 
 __all__ = [
     "FIN",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, final
-
 from . import _mistakes, _violations
 from ._codec_py_header import FIN, RSV1, check_role, checked_limit, expectation, read_header, received_bytes
 from ._codec_py_kernels import UTF8_ACCEPT, UTF8_REJECT, mask_region, masked, rotated, scan_utf8
@@ -20,15 +17,18 @@ from .frames import (
     Role,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias, TypeVar
+    from typing import TypeAlias, TypeVar, final
 
     from typing_extensions import Buffer
 
     Item: TypeAlias = str | bytes | Ping | Pong | Close
     Inflate: TypeAlias = Callable[[bytes, int | None], bytes]
     _Part = TypeVar("_Part", bytes, int)
+else:
+    from ._records import final
 
 __all__ = ["MessageDecoder"]
 
@@ -262,8 +262,10 @@ class MessageDecoder:
             self._view = None
             # A view that the caller has lent on stays. Its memory cannot be
             # resized then: _read_payload and _grow move the payload if they have to.
-            with suppress(BufferError):
+            try:  # noqa: SIM105 - contextlib takes a millisecond to import
                 view.release()
+            except BufferError:
+                pass
 
     def _guarded(self, decode: Callable[[_Part, list[Item]], None], part: _Part) -> list[Item]:
         items: list[Item] = []
