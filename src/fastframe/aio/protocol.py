@@ -230,7 +230,7 @@ class SocketProtocol(SocketFacts):
     def begin(self, connection: Connection, trailing: bytes) -> None:
         """Start the conversation; `trailing` came right behind the handshake."""
         self._opening = None
-        self.connection = connection = logged(connection, self)
+        self.connection = connection = self._watched(connection)
         settings = self._settings
         self._outlet = Outlet(self._transport, self._loop, settings.write_limit)
         if settings.ping_interval is not None:
@@ -240,6 +240,10 @@ class SocketProtocol(SocketFacts):
         self._opened()
         if trailing:
             self._handle(connection, connection.receive(trailing), len(trailing))
+
+    def _watched(self, connection: Connection) -> Connection:
+        """The connection, or one in its place that shows what passes."""
+        return logged(connection, self)
 
     def _handle(self, connection: Connection, items: list[Item], size: int) -> None:
         self._corked = True
