@@ -8,7 +8,7 @@ STRICT_CFLAGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
-SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed)) \
+SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed -o -path '*/demo/static/*')) \
 	setup.py pyproject.toml MANIFEST.in README.md LICENSE
 CYTHON := $(shell find src examples -name '*.pyx' -o -name '*.px[di]')
 DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
