@@ -15,14 +15,17 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
+.PHONY: help demo tour test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
 	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.installed ## build, then run the self-checking tour
-	@$(BIN)/python -m fastframe demo
+demo: $(VENV)/.installed ## build, then serve the live demo until Ctrl-C (DEMO='--seconds 60': end by itself)
+	@$(BIN)/python -m fastframe demo $(DEMO)
+
+tour: $(VENV)/.installed ## build, then run the self-checking tour in the terminal
+	@$(BIN)/python -m fastframe tour
 
 test: $(VENV)/.compiled $(VENV)/.dev lint types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest

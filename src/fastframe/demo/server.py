@@ -106,7 +106,9 @@ async def open_demo(
     listening = _listen(host, port)
     try:
         address, bound = listening.getsockname()[:2]
-        allowed = list(origins) if origins and address in ("0.0.0.0", "::") else origins_of(host, address, bound)
+        allowed = (
+            list(origins) if origins and address in ("0.0.0.0", "::") else origins_of(host, address, bound)
+        )
         allowed = list(dict.fromkeys([*allowed, *origins]))
         room = Room(_facts())
         server = await serve(

@@ -71,7 +71,8 @@ class Site:
         if request.is_upgrade and path in SOCKETS:
             return None
         if path == "/poll":
-            return self._response(200, "application/json", _size_of(request))
+            # No more than an answer to polling needs: its head is measured.
+            return Response(200, [("Content-Type", "application/json")], _size_of(request))
         found = self._files.get("/index.html" if path == "/" else path)
         if found is None:
             return self._response(404, _PLAIN, b"Not found.\n")
@@ -98,6 +99,8 @@ def _headers(origins: Sequence[str]) -> list[tuple[str, str]]:
         "script-src": "'self'",
         "style-src": "'self'",
         "img-src": "'self' blob:",
+        # Of messages in HTML, which have this policy too and a sandbox around them.
+        "frame-src": "'self'",
         "connect-src": f"'self' {sockets}",
         "base-uri": "'none'",
         "form-action": "'none'",

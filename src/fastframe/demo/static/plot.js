@@ -25,7 +25,7 @@ export class Plot {
     if (!width) return;
     const bottom = height - 4;
     const ceiling = 22;
-    this.top += (this.#ceiling() - this.top) * 0.15;
+    this.top = this.#ceiling();
     const y = (value) => bottom - Math.min(value / this.top, 1) * (bottom - ceiling);
     const x = (at) => width - ((now - at) / (SECONDS * 1000)) * (width - LEFT);
     pen.font = `12px ${style.fontFamily}`;
@@ -40,7 +40,9 @@ export class Plot {
   }
 
   #ceiling() {
-    const most = Math.max(this.least, ...this.series.flatMap(({ points }) => points.map(([, value]) => value)));
+    // A single outlier shall not flatten all the rest: it is cut off at the top.
+    const values = this.series.flatMap(({ points }) => points.map(([, value]) => value)).sort((a, b) => a - b);
+    const most = Math.max(this.least, values[Math.floor(values.length * 0.98)] ?? 0);
     const step = 10 ** Math.floor(Math.log10(most));
     return [1, 2, 4, 5, 10].map((times) => times * step).find((nice) => nice >= most);
   }
@@ -52,7 +54,7 @@ export class Plot {
     pen.textAlign = "right";
     pen.textBaseline = "middle";
     for (const share of [0, 0.5, 1]) {
-      const value = this.#ceiling() * share;
+      const value = this.top * share;
       const at = Math.round(y(value)) + 0.5;
       pen.beginPath();
       pen.moveTo(LEFT, at);
