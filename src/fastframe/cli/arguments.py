@@ -316,7 +316,7 @@ def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
         "bench",
         help="speeds of the codec on this machine, in a few seconds",
-        description="Times the codec beside a plain copy of the same bytes. It is a first look: the benchmarks"
+        description="Times the codec beside a plain copy of the same bytes: a first look. The benchmarks"
         "\nwith other libraries, servers and clients are in the repository (make bench, make bench-servers).",
         epilog="examples:\n  python -m fastframe bench\n"
         "  FASTFRAME_EXTENSION=0 python -m fastframe bench\n      the pure half",

@@ -149,7 +149,7 @@ def _sockets_of(room: Room) -> type[WebSocket]:
 
 
 def _gatekeeper(site: Site, room: Room) -> Any:
-    def process_request(protocol: Any, request: Request) -> Response | None:
+    def process_request(_: Any, request: Request) -> Response | None:
         answer = site.answer(request)
         if answer is None and len(room.sockets) >= MAX_SOCKETS:
             return Response(503, [("Retry-After", "10")], b"Too many are here already.\n")
