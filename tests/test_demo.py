@@ -27,7 +27,8 @@ STATIC = resources.files("fastframe.demo").joinpath("static")
 @asynccontextmanager
 async def visitor(demo: Demo, path: str = "live", **options: Any) -> AsyncIterator[Any]:
     uri = demo.url.replace("http", "ws", 1) + path
-    async with connect(uri, **{"origin": demo.url.rstrip("/"), "max_size": 1 << 25} | options) as ws:
+    defaults: dict[str, Any] = {"origin": demo.url.rstrip("/"), "max_size": 1 << 25}
+    async with connect(uri, **defaults | options) as ws:
         yield ws
 
 

@@ -97,7 +97,8 @@ def test_it_opens_exchanges_and_shows_its_handshake(chromium: Chromium, width: i
                 await until(() => document.querySelector("#anatomy .bits"));
                 const root = document.documentElement;
                 return { wrongs, accept: text("accept"), chosen: text("subprotocols"),
-                  extensions: text("extensions"), request: text("request"), wide: root.scrollWidth > root.clientWidth,
+                  extensions: text("extensions"), request: text("request"),
+                  wide: root.scrollWidth > root.clientWidth,
                   backend: text("server"), frames: text("frame-list") };
                 """,
             )
@@ -138,6 +139,8 @@ def test_two_tabs_see_each_other(chromium: Chromium) -> None:
 def test_it_closes_with_the_chosen_code_and_both_sides_say_so(
     chromium: Chromium, who: str, code: int, received: str, sent: str
 ) -> None:
+    said = "received" if who == "page" else "sent"
+
     async def talk(demo: Demo) -> None:
         async with visit(chromium, demo.url) as opened:
             told = await ask(
@@ -154,8 +157,7 @@ def test_it_closes_with_the_chosen_code_and_both_sides_say_so(
                 document.getElementById("close-form").requestSubmit();
                 await until(() => /^\\d+$/.test(text("sent-code")));
                 return ["page-code", "page-clean", "received-code", "received-order",
-                        "sent-code", "sent-order", "{"received" if who == "page" else "sent"}-reason", "state"]
-                  .map(text);
+                        "sent-code", "sent-order", "{said}-reason", "state"].map(text);
                 """,
             )
         assert told == [

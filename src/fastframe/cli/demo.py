@@ -55,10 +55,11 @@ async def _open(stack: AsyncExitStack, chosen: argparse.Namespace) -> Demo:
             if chosen.port is not None or error.errno != errno.EADDRINUSE:
                 raise
             return await stack.enter_async_context(open_demo(chosen.host, 0, chosen.origin or ()))
-    except ValueError as error:
-        chosen.fail(str(error))
     except OSError as error:
         raise Failure(f"cannot listen on {chosen.host} port {port}: {describe(error)}") from None
+    except ValueError as error:
+        chosen.fail(str(error))
+        raise
 
 
 def _is_loopback(demo: Demo) -> bool:

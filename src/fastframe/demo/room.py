@@ -80,12 +80,15 @@ class Room:
         loop = asyncio.get_running_loop()
         for place, (form, text) in enumerate(WELCOME, 1):
             post = {"type": "post", "from": "server", "format": form, "text": text}
-            loop.call_later(place * _WELCOME_SECONDS, visitor.tell, post)
-        loop.call_later((len(WELCOME) + 1) * _WELCOME_SECONDS, self.show_painting, visitor)
+            visitor.timers.append(loop.call_later(place * _WELCOME_SECONDS, visitor.tell, post))
+        last = (len(WELCOME) + 1) * _WELCOME_SECONDS
+        visitor.timers.append(loop.call_later(last, self.show_painting, visitor))
 
     def left(self, visitor: Visitor) -> None:
         """A visitor is gone; whoever watched its frames learns how."""
         self._visitors.pop(visitor.token, None)
+        for timer in visitor.timers:
+            timer.cancel()
         self.moved = True
         watcher = self._watchers.pop(visitor.token, None)
         if watcher is not None:

@@ -165,7 +165,7 @@ def _facts() -> dict[str, Any]:
         "version": __version__,
         "backend": info["backend"],
         "kernel": info["kernel"],
-        "kernels": list(info["kernels"]),
+        "kernels": info["kernels"],
         "python": info["python"],
         "machine": info["machine"],
         "system": platform.system(),

@@ -14,6 +14,8 @@ from .pictures import kind_of
 from .posts import FORMATS
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..aio.websocket import WebSocket
     from .room import Room
 
@@ -38,6 +40,7 @@ class Visitor:
         token: whoever has it may see this visitor's frames: the page itself.
         position: of the pointer, 0 to 1 from left and from top; None before it has moved.
         record: of the frames that pass.
+        timers: of what this visitor is to be told yet.
     """
 
     def __init__(self, socket: WebSocket, room: Room, number: int, name: str) -> None:
@@ -47,6 +50,7 @@ class Visitor:
         self.token = secrets.token_urlsafe(16)
         self.position: tuple[float, float] | None = None
         self.record = FrameRecord()
+        self.timers: list[asyncio.TimerHandle] = []
         self._room = room
         self._posts = Allowance(10, 1.0)
         self._pictures = Allowance(4, 3.0)
