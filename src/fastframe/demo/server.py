@@ -112,7 +112,7 @@ async def open_demo(
         allowed = list(dict.fromkeys([*allowed, *origins]))
         room = Room(_facts())
         server = await serve(
-            _sockets_of(room),  # type: ignore[arg-type]
+            _sockets_of(room),
             sock=listening,
             origins=allowed,
             subprotocols=SUBPROTOCOLS,
