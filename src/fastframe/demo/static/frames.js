@@ -14,6 +14,7 @@ export class Frames {
   #isPaused = false;
   #rows = [];
   #seen = 0;
+  #way = "out";
   #skipped = 0;
 
   constructor() {
@@ -52,7 +53,10 @@ export class Frames {
 
   /** Called more seldom still. */
   study() {
-    if (!this.#isPaused && this.#shown.length) this.#anatomy(this.#shown[0]);
+    if (this.#isPaused || !this.#shown.length) return;
+    // Now one of the page's, which is masked, now one of the server's.
+    this.#way = this.#way === "in" ? "out" : "in";
+    this.#anatomy(this.#shown.find(({ way }) => way === this.#way) ?? this.#shown[0]);
   }
 
   #pause(isPaused) {
