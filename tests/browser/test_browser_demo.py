@@ -155,7 +155,7 @@ def test_it_closes_with_the_chosen_code_and_both_sides_say_so(
                 }};
                 set("close-who", "{who}"); set("close-code", "{code}"); set("close-reason", "grün");
                 document.getElementById("close-form").requestSubmit();
-                await until(() => /^\\d+$/.test(text("sent-code")));
+                await until(() => text("state").startsWith("Closed") && /^\\d+$/.test(text("sent-code")));
                 return ["page-code", "page-clean", "received-code", "received-order",
                         "sent-code", "sent-order", "{said}-reason", "state"].map(text);
                 """,

@@ -17,6 +17,8 @@ const CODES = [
 const isForPages = (code) => code === 1000 || code >= 3000;
 
 export class Closing {
+  #hasServerTold = false;
+
   constructor(talk) {
     const who = $("close-who");
     const code = $("close-code");
@@ -39,16 +41,24 @@ export class Closing {
     });
   }
 
+  /** Another connection is open; how the last one ended stays until this one does. */
+  begin() {
+    this.#hasServerTold = false;
+  }
+
   /** What the close event of the page says. */
   page({ code, reason, wasClean }) {
     say($("page-code"), String(code));
     say($("page-reason"), reason);
     say($("page-clean"), wasClean ? "clean" : "not clean");
+    // The two sockets end in any order, and a server that is gone tells nothing.
+    if (this.#hasServerTold) return;
     for (const side of ["received", "sent"]) this.#row(side, undefined, "");
   }
 
   /** What the server tells, over the other socket. */
   server({ received, sent, received_first: receivedFirst }) {
+    this.#hasServerTold = true;
     const order = (isFirst) => (receivedFirst === null ? "" : isFirst ? "first" : "then");
     this.#row("received", received, order(receivedFirst));
     this.#row("sent", sent, order(!receivedFirst));

@@ -53,6 +53,7 @@ function takeEcho({ n }) {
 const RECEIVERS = {
   hello: (told) => {
     field.greet(told);
+    closing.begin();
     showServer(told.server);
     watch(told.token);
   },
