@@ -8,7 +8,7 @@ STRICT_CFLAGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
-SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed)) \
+SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed -o -path '*/demo/static/*')) \
 	setup.py pyproject.toml MANIFEST.in README.md LICENSE
 CYTHON := $(shell find src examples -name '*.pyx' -o -name '*.px[di]')
 DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
@@ -22,8 +22,11 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.installed ## build, then run the self-checking tour
-	@$(BIN)/python -m fastframe demo
+demo: $(VENV)/.installed ## build, then serve the live demo until Ctrl-C (DEMO='--seconds 60': end by itself)
+	@$(BIN)/python -m fastframe demo $(DEMO)
+
+tour: $(VENV)/.installed ## build, then run the self-checking tour in the terminal
+	@$(BIN)/python -m fastframe tour
 
 test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest

@@ -252,7 +252,7 @@ class SocketProtocol(SocketFacts):
     def begin(self, connection: Connection, trailing: bytes) -> None:
         """Start the conversation; `trailing` came right behind the handshake."""
         self._opening = None
-        self.connection = connection = logged(connection, self)
+        self.connection = connection = self._watched(connection)
         if connection.deflate is None:
             self._buffer = self._buffers[0]
         settings = self._settings
@@ -264,6 +264,10 @@ class SocketProtocol(SocketFacts):
         self._opened()
         if trailing:
             self._handle(connection, connection.receive(trailing), len(trailing))
+
+    def _watched(self, connection: Connection) -> Connection:
+        """The connection, or one in its place that shows what passes."""
+        return logged(connection, self)
 
     def _handle(self, connection: Connection, items: list[Item], size: int) -> None:
         self._corked = True
