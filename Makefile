@@ -16,7 +16,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
-	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
+	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels portability clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,9 @@ types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
 		--allowlist tools/stubtest-allowlist.txt fastframe._codec_c fastframe.aio._native
 
+portability: $(VENV)/.compiled $(VENV)/.test $(VENV)/.portability ## other processors and interpreters, compilers for Windows (PORTABILITY=--help: what else)
+	$(BIN)/python -m tools.portability $(PORTABILITY)
+
 kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors too
 	@grep -E '^(kernels|not run):' $<
 
@@ -150,7 +153,7 @@ $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench $(VENV)/.portability: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 
