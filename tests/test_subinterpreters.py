@@ -41,7 +41,12 @@ print("outside", fastframe.BACKEND)
 def test_a_subinterpreter_runs_the_pure_half_and_the_main_one_goes_on() -> None:
     environment = {**os.environ, "FASTFRAME_EXTENSION": "0" if BACKEND == "pure" else ""}
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == [*["inside", "pure"] * 3, "outside", BACKEND]

@@ -23,10 +23,14 @@ class Target(NamedTuple):
 TARGETS = {
     "kernels": Target("kernels for armv7, riscv64 and ppc64le, by emulation", kernels.run),
     "windows": Target("C that compilers for Windows take", windows.run),
-    "instructions": Target("no instruction beyond the baseline outside of its kernel", old_processors.disassemble),
+    "instructions": Target(
+        "no instruction beyond the baseline outside of its kernel", old_processors.disassemble
+    ),
     "old-processors": Target("the codec on x86-64 of four generations, by emulation", old_processors.emulate),
     "aarch64": Target("extension and suite on aarch64, by emulation", partial(foreign.run, foreign.AARCH64)),
-    "s390x": Target("extension and suite on big-endian s390x, by emulation", partial(foreign.run, foreign.S390X)),
+    "s390x": Target(
+        "extension and suite on big-endian s390x, by emulation", partial(foreign.run, foreign.S390X)
+    ),
     "pypy": Target("the wheel without the extension on PyPy", pypy.run),
     "free-threaded": Target("extension, suite and threads on CPython without the GIL", free_threaded.run),
 }

@@ -36,7 +36,9 @@ def _apt(root: Root, workplace: Path) -> dict[str, str]:
         (workplace / folder).mkdir(parents=True, exist_ok=True)
     status = workplace / "var/lib/dpkg/status"
     status.touch()
-    sources = "".join(f"{kind} [signed-by={KEYRING}] {MIRROR} {root.suite} main\n" for kind in ("deb", "deb-src"))
+    sources = "".join(
+        f"{kind} [signed-by={KEYRING}] {MIRROR} {root.suite} main\n" for kind in ("deb", "deb-src")
+    )
     (workplace / "etc/apt/sources.list").write_text(sources)
     configuration = workplace / "apt.conf"
     configuration.write_text(

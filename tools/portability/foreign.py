@@ -42,7 +42,9 @@ def staged(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder)
     shutil.copytree(
-        ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "*.so", "*.c")
+        ROOT / "src",
+        folder / "src",
+        ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "*.so", "*.c"),
     )
     return folder
 
@@ -83,7 +85,9 @@ def run(processor: Processor, whole: bool) -> None:
         library=f"lib/{name}/site-packages",
         version=f"{version[0]}.{version[1]}",
         implementation="cp",
-        platforms=tuple(f"{kind}_{processor.machine}" for kind in ("manylinux_2_28", "manylinux2014", "linux")),
+        platforms=tuple(
+            f"{kind}_{processor.machine}" for kind in ("manylinux_2_28", "manylinux2014", "linux")
+        ),
     )
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "environment"

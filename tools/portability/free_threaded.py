@@ -60,7 +60,9 @@ def run(whole: bool) -> None:
         output(*pip, "--only-binary=:all:", *requirements())
         sources = staged(Path(folder) / "sources")
         output(*pip, "--no-build-isolation", "--no-deps", sources, environment={"FASTFRAME_EXTENSION": "1"})
-        found = output(python, "-W", "error", "-c", DESCRIBE, environment={"FASTFRAME_EXTENSION": "1"}).strip()
+        found = output(
+            python, "-W", "error", "-c", DESCRIBE, environment={"FASTFRAME_EXTENSION": "1"}
+        ).strip()
         if found != "compiled False":
             raise TargetError(f"the extension turned the GIL on, or is not there: {found}")
         chosen = parts.whole() if whole else (*parts.CODEC, *parts.CONVERSATION, "test_threads.py")

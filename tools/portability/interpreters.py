@@ -41,7 +41,9 @@ def create(foreign: Foreign, root: Path, environment: Path) -> Path:
     python.parent.mkdir(parents=True)
     (environment / foreign.library).mkdir(parents=True)
     program = root / foreign.program
-    (environment / "pyvenv.cfg").write_text(f"home = {program.parent}\ninclude-system-site-packages = false\n")
+    (environment / "pyvenv.cfg").write_text(
+        f"home = {program.parent}\ninclude-system-site-packages = false\n"
+    )
     launcher = foreign.launcher.format(python=shlex.quote(str(python)), root=shlex.quote(str(root)))
     python.write_text(f'#!/bin/sh\nexec {launcher} {shlex.quote(str(program))} "$@"\n')
     python.chmod(0o755)

@@ -61,7 +61,9 @@ def disassemble(whole: bool) -> None:
     # Were the symbols stripped or the expression wrong, nothing would be found at all.
     if not {"ff_mask_avx2", "ff_mask_avx512", "ff_utf8_valid_avx2", "ff_utf8_valid_avx512"} <= kernels:
         raise TargetError(f"the kernels themselves were not seen in {libraries}: {sorted(kernels)}")
-    print(f"{len(libraries)} extension modules, instructions beyond the baseline in {len(kernels)} kernels only")
+    print(
+        f"{len(libraries)} extension modules, instructions beyond the baseline in {len(kernels)} kernels only"
+    )
 
 
 def emulate(whole: bool) -> None:
@@ -70,7 +72,9 @@ def emulate(whole: bool) -> None:
     for model, kernel in MODELS.items():
         command = ("qemu-x86_64-static", "-cpu", model, sys.executable)
         environment = {"FASTFRAME_EXTENSION": "1", "FASTFRAME_KERNEL": ""}
-        found = output(*command, "-c", "import fastframe._codec_c as c; print(c.KERNEL)", environment=environment)
+        found = output(
+            *command, "-c", "import fastframe._codec_c as c; print(c.KERNEL)", environment=environment
+        )
         if found.strip() != kernel:
             raise TargetError(f"{model} runs {found.strip()}, not {kernel}")
         print(f"-- {model}: {kernel}", flush=True)

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 
 # Debian's packages and interpreters built from them are kept here: a fresh clone need not fetch them again.
-CACHE = Path(os.environ.get("FASTFRAME_PORTABILITY_CACHE") or Path.home() / ".cache" / "fastframe-portability")
+CACHE = Path(
+    os.environ.get("FASTFRAME_PORTABILITY_CACHE") or Path.home() / ".cache" / "fastframe-portability"
+)
 
 
 class NotRunError(Exception):
