@@ -1,4 +1,4 @@
-"""Several threads at once, each with objects of its own, all with the same functions, keys and read-only data.
+"""Several threads at once, each with its own objects, all with the same functions, keys and read-only data.
 
 Without the GIL (`make portability PORTABILITY=free-threaded`) they really run at once.
 """
@@ -33,7 +33,7 @@ def at_once(work: Callable[[int], None]) -> None:
         start.wait()
         try:
             work(number)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
 
     threads = [threading.Thread(target=begin, args=(number,)) for number in range(THREADS)]

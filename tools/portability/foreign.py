@@ -14,7 +14,7 @@ from .debian import Root, unpacked
 from .interpreters import Foreign, create, install, pytest, requirements
 from .running import ROOT, NotRunError, TargetError, need, output
 
-# The releases of Debian whose Python is that of this process, whose headers and configuration the build takes.
+# Debian's release by the Python of this process: the build takes that one's headers and configuration.
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
 
 

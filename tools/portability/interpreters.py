@@ -18,7 +18,7 @@ TESTING = ("h11", "hypothesis", "pytest", "websockets", "wsproto")
 class Foreign(NamedTuple):
     """An interpreter in the folder `root`, run by `launcher`, a command before its name.
 
-    `launcher` holds {python} for the name by which the interpreter is to know itself and {root} for its folder.
+    `launcher` holds {python} for what the interpreter is to call itself, and {root} for its folder.
     """
 
     launcher: str
@@ -35,7 +35,7 @@ class Foreign(NamedTuple):
 def create(foreign: Foreign, root: Path, environment: Path) -> Path:
     """Lay an environment, and return its python: a script that any program on this machine can start.
 
-    The script is host's to run, and so are those that the interpreter starts by sys.executable.
+    The script is this machine's to run, and so are those that the interpreter starts by sys.executable.
     """
     python = environment / "bin" / "python"
     python.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Which parts of the suite run where. Emulation takes 10 to 20 times as long, so not all of it runs each time."""
+"""Which parts of the suite run where. Emulation takes 10 to 20 times as long: not all runs each time."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ ELSEWHERE = (
 def whole() -> tuple[str, ...]:
     """All but ELSEWHERE."""
     names = sorted(path.name for path in TESTS.glob("test_*.py"))
-    missing = set((*ELSEWHERE, *CODEC, *CONVERSATION)) - set(names)
+    missing = {*ELSEWHERE, *CODEC, *CONVERSATION} - set(names)
     assert not missing, f"no such part of the suite: {missing}"
     return tuple(name for name in names if name not in ELSEWHERE)

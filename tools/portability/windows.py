@@ -20,7 +20,9 @@ UNIT = """
 #include "cpu.h"
 #include "header.h"
 const ff_kernels *chosen(const char *name) { return ff_choose_kernels(name); }
-int parse(const uint8_t *p, size_t n, const ff_expectation *e, ff_header *h) { return ff_parse_header(p, n, e, h); }
+int parse(const uint8_t *p, size_t n, const ff_expectation *e, ff_header *h) {
+    return ff_parse_header(p, n, e, h);
+}
 """
 STRING_H = """
 #include <stddef.h>
