@@ -137,6 +137,9 @@ types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
 		--allowlist tools/stubtest-allowlist.txt fastframe._codec_c fastframe.aio._native
 
+portability: $(VENV)/.compiled $(VENV)/.test $(VENV)/.portability ## other processors and interpreters, compilers for Windows (PORTABILITY=--help: what else)
+	$(BIN)/python -m tools.portability $(PORTABILITY)
+
 kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors too
 	@grep -E '^(kernels|not run):' $<
 
@@ -194,7 +197,7 @@ $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.attacks $(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.attacks $(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench $(VENV)/.fuzz $(VENV)/.portability: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 
