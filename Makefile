@@ -106,7 +106,7 @@ drop-ins-newest: ## the same libraries in their newest releases, where those are
 	@$(MAKE) --no-print-directory newest VENV=.venvs/drop-ins
 
 newest: $(VENV)/.compiled $(VENV)/.drop-ins
-	@newer=$$($(BIN)/python tools/newer.py) && if [ -n "$$newer" ]; then \
+	@newer=$$($(BIN)/python -m tools.newer) && if [ -n "$$newer" ]; then \
 		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-newest RELEASES="$$newer"; \
 	fi
 
@@ -114,7 +114,7 @@ drop-ins-oldest: ## the same libraries in the oldest releases that the adapters 
 	@$(MAKE) --no-print-directory oldest VENV=.venvs/drop-ins
 
 oldest: $(VENV)/.compiled $(VENV)/.drop-ins
-	@oldest=$$($(BIN)/python tools/oldest.py) && \
+	@oldest=$$($(BIN)/python -m tools.oldest) && \
 		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-oldest RELEASES="--accepted $$oldest"
 
 beside: $(VENV)/.compiled $(VENV)/.drop-ins

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from newer import bounds
 from packaging.version import Version
 
 from fastframe import adapters
+from tools.newer import bounds
 
 
 def ranges() -> dict[str, tuple[Version, Version]]:

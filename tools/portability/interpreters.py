@@ -68,8 +68,9 @@ def install(foreign: Foreign, environment: Path, *packages: str | Path) -> None:
     platforms = [word for platform in foreign.platforms for word in ("--platform", platform)]
     output(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
-        *("--target", environment / foreign.library, "--upgrade", "--only-binary=:all:", *platforms),
-        *("--python-version", foreign.version, "--implementation", foreign.implementation, *packages),
+        *("--target", str(environment / foreign.library), "--upgrade", "--only-binary=:all:", *platforms),
+        *("--python-version", foreign.version, "--implementation", foreign.implementation),
+        *packages,
     )
 
 
