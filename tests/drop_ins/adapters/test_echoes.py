@@ -227,12 +227,13 @@ def end_of(host: HostProcess, name: str) -> tuple[list[Got], str]:
     frames = [] if name.startswith("end-") else until_close(peer)
     with suppress(OSError):
         peer.socket.shutdown(socket.SHUT_WR)
-    return [_wherever_it_was(got) for got in frames + transcript(peer)], host.ended()
+    said = [got._replace(payload=_wherever_it_was(got.payload)) for got in frames + transcript(peer)]
+    return said, _wherever_it_was(host.ended().encode()).decode()
 
 
-def _wherever_it_was(got: Got) -> Got:
+def _wherever_it_was(words: bytes) -> bytes:
     # wsproto counts from the beginning of a read, and where reads end is the system's choice.
-    return got._replace(payload=re.sub(rb"(?<=in position )\d+(-\d+)?", b"N", got.payload))
+    return re.sub(rb"(?<=in position )\d+(-\d+)?", b"N", words)
 
 
 @pytest.mark.parametrize("name", BAD)
