@@ -8,23 +8,27 @@ STRICT_CFLAGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
-SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed)) \
+SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed -o -path '*/demo/static/*')) \
 	setup.py pyproject.toml MANIFEST.in README.md LICENSE
 CYTHON := $(shell find src examples -name '*.pyx' -o -name '*.px[di]')
 DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure test-pythons suite kernels autobahn peers drop-ins inside drop-ins-newest newest beside \
-	bench bench-servers bench-drop-ins saved instructions sanitize lint types docs wheels clean FORCE
+.PHONY: help demo tour test test-pure test-pythons suite kernels autobahn peers attacks soak fuzz fuzzing leaks \
+	drop-ins inside within drop-ins-newest newest drop-ins-oldest oldest beside portability \
+	bench bench-servers bench-drop-ins saved instructions sanitize lint workflows types docs wheels clean FORCE
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.installed ## build, then run the self-checking tour
-	@$(BIN)/python -m fastframe demo
+demo: $(VENV)/.installed ## build, then serve the live demo until Ctrl-C (DEMO='--seconds 60': end by itself)
+	@$(BIN)/python -m fastframe demo $(DEMO)
 
-test: $(VENV)/.compiled $(VENV)/.dev lint types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
+tour: $(VENV)/.installed ## build, then run the self-checking tour in the terminal
+	@$(BIN)/python -m fastframe tour
+
+test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) --no-print-directory autobahn AUTOBAHN="--exclude '9.*,12.*,13.*'"
@@ -63,54 +67,86 @@ instructions: $(VENV)/.compiled $(VENV)/.bench ## count the instructions of the 
 sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 	PYTHON=$(BIN)/python bash tests/sanitize.sh
 
+leaks: $(VENV)/.created ## look for references left behind; needs python3.11-dbg
+	PIP_PYTHON=$(BIN)/python bash tests/checkers/leaks.sh
+
+fuzz: ## fuzz every target, some seconds each (FUZZ='--seconds 600 --target inflate': longer; FUZZ=--help: what else)
+	@$(MAKE) --no-print-directory fuzzing VENV=.venvs/fuzz
+
+fuzzing: $(VENV)/.instrumented $(VENV)/.fuzz
+	@$(BIN)/python tests/fuzz/run.py $(FUZZ)
+
 autobahn: $(VENV)/.compiled ## all of the Autobahn testsuite, both roles (AUTOBAHN='--half pure': other options)
 	$(BIN)/python tests/autobahn/run.py --accelerated $(AUTOBAHN)
 
 peers: $(VENV)/.compiled $(VENV)/.test $(VENV)/.peers ## real peers and Chromium, both ways (REQUIRE=1: all of them, or it fails)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/peers tests/browser
 
+attacks: $(VENV)/.compiled $(VENV)/.attacks ## attacks on servers and clients (ATTACKS='--scale 5 --every': a longer form)
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/attacks $(ATTACKS)
+
+soak: $(VENV)/.compiled $(VENV)/.attacks ## hold, connect and echo for long, and see that nothing grows (SOAK=--help: how long)
+	cd tests && FASTFRAME_EXTENSION=1 PYTHONPATH=.. $(abspath $(BIN))/python -m soak $(SOAK)
+
 drop-ins: ## fastframe inside of uvicorn and other libraries, in the releases it is tested with; their own suites
 	@$(MAKE) --no-print-directory inside VENV=.venvs/drop-ins
+	@$(MAKE) --no-print-directory within VENV=.venvs/drop-ins-suites
 
 inside: $(VENV)/.compiled $(VENV)/.drop-ins
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/drop_ins
 	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites
 
+# Suites that the newest releases have not, against the newest that have them.
+within: $(VENV)/.compiled $(VENV)/.test
+	cd tests && $(abspath $(BIN))/python -m pip install --quiet --quiet --disable-pip-version-check \
+		$$($(abspath $(BIN))/python -m drop_ins.adapters.suites --releases)
+	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites websockets-sdist
+
 drop-ins-newest: ## the same libraries in their newest releases, where those are newer
 	@$(MAKE) --no-print-directory newest VENV=.venvs/drop-ins
 
 newest: $(VENV)/.compiled $(VENV)/.drop-ins
-	@newer=$$($(BIN)/python tools/newer.py) && if [ -n "$$newer" ]; then \
-		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-newest NEWER="$$newer"; \
+	@newer=$$($(BIN)/python -m tools.newer) && if [ -n "$$newer" ]; then \
+		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-newest RELEASES="$$newer"; \
 	fi
 
+drop-ins-oldest: ## the same libraries in the oldest releases that the adapters accept
+	@$(MAKE) --no-print-directory oldest VENV=.venvs/drop-ins
+
+oldest: $(VENV)/.compiled $(VENV)/.drop-ins
+	@oldest=$$($(BIN)/python -m tools.oldest) && \
+		$(MAKE) --no-print-directory beside VENV=.venvs/drop-ins-oldest RELEASES="--accepted $$oldest"
+
 beside: $(VENV)/.compiled $(VENV)/.drop-ins
-	$(PIP) install --upgrade $(NEWER)
-	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.newest $(NEWER)
+	$(PIP) install --upgrade $(filter-out --%,$(RELEASES))
+	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.other_releases $(RELEASES)
 
 lint: $(VENV)/.dev ## ruff and cython-lint
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON)
 
+workflows: $(VENV)/.dev ## zizmor, actionlint and the schemas, over .github
+	$(BIN)/zizmor --offline --quiet --no-progress --color never .github
+	$(BIN)/actionlint .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+
 types: $(VENV)/.compiled $(VENV)/.dev ## mypy --strict, and the stub against the extension itself
 	$(BIN)/python -m mypy
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
 		--allowlist tools/stubtest-allowlist.txt fastframe._codec_c fastframe.aio._native
+
+portability: $(VENV)/.compiled $(VENV)/.test $(VENV)/.portability ## other processors and interpreters, compilers for Windows (PORTABILITY=--help: what else)
+	$(BIN)/python -m tools.portability $(PORTABILITY)
 
 kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors too
 	@grep -E '^(kernels|not run):' $<
 
 docs: $(VENV)/.docs ## build the documentation, warnings are errors
 
-wheels: $(VENV)/.dev ## build the sdist, the wheel of this machine and the pure wheel into dist/
-	rm -rf build dist
-	$(BIN)/python -m build --sdist
-	FASTFRAME_EXTENSION=1 FASTFRAME_CFLAGS=-g0 $(BIN)/python -m build --wheel
-	rm -rf build
-	FASTFRAME_EXTENSION=0 $(BIN)/python -m build --wheel
-	rm -rf build src/*.egg-info
-	ls -l dist
+wheels: $(VENV)/.dev ## build, check and test the sdist, the pure wheel and a wheel for each Python here, into dist/
+	@$(BIN)/python -m tools.wheels $(WHEELS)
 
 clean: ## remove all that these commands have made
 	rm -rf .venv .venvs build dist docs/_build src/*.egg-info
@@ -144,13 +180,24 @@ $(VENV)/.compiled: $(VENV)/.sources $(SOURCES)
 	$(INSTALL)
 	touch $(VENV)/.installed $@
 
+# For coverage and the sanitizers: only what tests/fuzz preloads lets it be imported. CPython's own flags have
+# -fwrapv, under which signed overflow is defined and goes unseen.
+$(VENV)/.instrumented: export FASTFRAME_EXTENSION = 1
+$(VENV)/.instrumented: export CC = clang-16
+$(VENV)/.instrumented: export LDSHARED = clang-16 -shared
+$(VENV)/.instrumented: export FASTFRAME_CFLAGS = -O1 -gline-tables-only -fno-omit-frame-pointer -fno-wrapv \
+	-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
+$(VENV)/.instrumented: $(VENV)/.sources $(SOURCES)
+	$(INSTALL)
+	touch $(VENV)/.installed $@
+
 $(VENV)/.pure: export FASTFRAME_EXTENSION = 0
 $(VENV)/.pure: $(VENV)/.sources $(SOURCES)
 	$(INSTALL)
 	touch $(VENV)/.installed $@
 
 # The extras of the package that is installed by now: pip only adds what they name.
-$(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
+$(VENV)/.attacks $(VENV)/.dev $(VENV)/.test $(VENV)/.peers $(VENV)/.drop-ins $(VENV)/.bench $(VENV)/.fuzz $(VENV)/.portability: $(VENV)/.%: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'fastframe[$*]'
 	touch $@
 

@@ -28,7 +28,11 @@ async def served(form: type[Recorder], **options: Any) -> AsyncIterator[tuple[Ra
         serve(Noted, "127.0.0.1", 0, **({"compression": None} | options)) as server,
         raw_client(server) as peer,
     ):
-        yield peer, made[0]
+        try:
+            yield peer, made[0]
+        finally:
+            # CPython 3.13 without the GIL keeps every class for ever once a thread was started.
+            made.clear()
 
 
 @asynccontextmanager

@@ -149,7 +149,7 @@ def test_payload_of_a_large_frame_is_not_kept() -> None:
     wire = encode_frame(2, bytes(5_000_000))
     for start in range(0, len(wire), 65536):
         log.feed(wire[start : start + 65536])
-        assert len(log._start) <= 125
+        assert len(log.watch._start) <= 125
 
 
 # Connections.

@@ -97,7 +97,12 @@ def test_extension_left_out_on_request(tree: Path) -> None:
     wheel = build("wheel", tree, "0", CC="/bin/false")
     assert wheel.name.endswith("-py3-none-any.whl")
     kinds = {Path(name).suffix for name in names(wheel)}
-    assert kinds == {".py", ".pyi", ".pxd", ".typed"}
+    assert kinds == {".py", ".pyi", ".pxd", ".typed", ".html", ".css", ".js", ".svg"}
+    page = {
+        path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").glob("fastframe/demo/static/*")
+    }
+    assert len(page) > 10
+    assert names(wheel) >= page
 
 
 def test_wrong_setting_is_refused(tree: Path) -> None:

@@ -18,7 +18,7 @@ from fastframe.cli.arguments import parser
 from fastframe.cli.info import EXTRAS
 from fastframe.deflate import DEFLATE_BACKEND
 
-COMMANDS = ("serve", "connect", "accelerate", "install-check", "info", "demo")
+COMMANDS = ("serve", "connect", "accelerate", "install-check", "info", "demo", "bench", "tour")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,8 @@ COMMANDS = ("serve", "connect", "accelerate", "install-check", "info", "demo")
         ["accelerate", "--library", "websockets=", "app.py"],
         ["accelerate", "--library", "websockets=mask", "app.py"],
         ["accelerate", "--library", "websockets=deepest", "app.py"],
+        ["demo", "--seconds", "0"],
+        ["demo", "--host", "0.0.0.0"],
         ["install-check", "requests"],
         ["install-check", "websockets=frame"],
     ],
@@ -98,7 +100,7 @@ def test_help_explains_by_examples(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_of_the_help_are_understood(name: str) -> None:
     text = command(name, "--help").stdout.decode().partition("examples:\n")[2]
-    for line in re.findall(r"python -m fastframe (\S.*)$", text, re.MULTILINE):
+    for line in re.findall(r"^ *python -m fastframe (\S.*)$", text, re.MULTILINE):
         ours, *_ = re.split(r" [|<]", line)  # the shell's business begins there
         assert parser().parse_args(shlex.split(ours)).command in COMMANDS
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -167,6 +168,25 @@ def test_role_has_to_be_a_role(codec: ModuleType, name: str, role: Any) -> None:
 )
 def test_negative_limit_is_an_error(codec: ModuleType, name: str, option: str, rule: str, limit: int) -> None:
     with pytest.raises(ValueError, match=f"^{option} must {rule}, got {limit}$"):
+        getattr(codec, name)(Role.CLIENT, **{option: limit})
+
+
+@pytest.mark.parametrize("limit", [1.5, 2.0, "7", b"7"])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("FrameDecoder", "max_frame_size"),
+        ("MessageDecoder", "max_frame_size"),
+        ("MessageDecoder", "max_message_size"),
+        ("MessageDecoder", "max_fragments"),
+    ],
+)
+def test_limit_that_is_no_whole_number_is_an_error(
+    codec: ModuleType, name: str, option: str, limit: Any
+) -> None:
+    with pytest.raises(
+        TypeError, match=f"^{option} must be a whole number or None, got {re.escape(repr(limit))}$"
+    ):
         getattr(codec, name)(Role.CLIENT, **{option: limit})
 
 

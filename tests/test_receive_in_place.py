@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 import pytest
@@ -246,3 +247,16 @@ def test_bytes_after_the_frame_are_decoded_by_the_next_receive(codec: ModuleType
     assert decoder.received(300) == [b"x" * 300]
     with pytest.raises(ProtocolError):
         decoder.receive(b"\x83\x00")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is not counted from Python 3.12 on")
+def test_get_buffer_leaves_no_reference_behind(codec: ModuleType) -> None:
+    decoder = codec.MessageDecoder(Role.CLIENT)
+    decoder.receive(b"\x82\x7e\x27\x10")
+    before = sys.getrefcount(None)
+    for _ in range(5000):
+        view = decoder.get_buffer(1)
+        view[0] = 1
+        decoder.received(1)
+        del view
+    assert sys.getrefcount(None) - before < 1000

@@ -22,8 +22,8 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_demo_passes_and_prints_plain_text() -> None:
-    finished = command("demo")
+def test_tour_passes_and_prints_plain_text() -> None:
+    finished = command("tour")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stderr == ""
     assert finished.stdout.splitlines()[-1].endswith(" checks passed, 0 failed")
@@ -31,7 +31,16 @@ def test_demo_passes_and_prints_plain_text() -> None:
     assert "\x1b" not in finished.stdout
 
 
-def test_demo_is_repeatable() -> None:
+def test_bench_prints_speeds_alone_and_where_the_others_are() -> None:
+    finished = command("bench")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    lines = finished.stdout.splitlines()
+    assert [line.split()[0] for line in lines if "x  " in line] == [f"{size:,}" for size in tour.SIZES]
+    assert "make bench" in finished.stdout and "ok" not in finished.stdout
+    assert "\x1b" not in finished.stdout
+
+
+def test_tour_is_repeatable() -> None:
     def stream_lines() -> list[str]:
         out = io.StringIO()
         report = tour.Report(out)
@@ -66,7 +75,7 @@ def test_colour_only_where_it_is_welcome(
         ("encode_header", lambda *arguments: b""),
     ],
 )
-def test_demo_finds_a_codec_that_is_wrong(name: str, wrong: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tour_finds_a_codec_that_is_wrong(name: str, wrong: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastframe, name, wrong)
     monkeypatch.setattr(tour, "SIZES", (1,))
     out = io.StringIO()
@@ -74,7 +83,7 @@ def test_demo_finds_a_codec_that_is_wrong(name: str, wrong: object, monkeypatch:
     assert "FAILED" in out.getvalue()
 
 
-def test_demo_finds_a_hostile_frame_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tour_finds_a_hostile_frame_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gullible:
         def __init__(self, role: fastframe.Role) -> None:
             pass

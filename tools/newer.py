@@ -17,8 +17,8 @@ from packaging.version import Version
 SECONDS = 180
 
 
-def bounds() -> dict[str, Version]:
-    """The upper bounds by name, of what this Python can have."""
+def bounds(operator: str) -> dict[str, Version]:
+    """The bounds of one kind by name, of what this Python can have."""
     requirements = [Requirement(line) for line in metadata.requires("fastframe") or ()]
     found = {}
     for requirement in requirements:
@@ -26,7 +26,7 @@ def bounds() -> dict[str, Version]:
         if requirement.marker is None or not requirement.marker.evaluate({"extra": "drop-ins"}):
             continue
         for specifier in requirement.specifier:
-            if specifier.operator == "<=":
+            if specifier.operator == operator:
                 found[requirement.name] = Version(specifier.version)
     return found
 
@@ -43,7 +43,7 @@ def newest(names: list[str]) -> dict[str, Version]:
 
 
 def main() -> int:
-    bound = bounds()
+    bound = bounds("<=")
     assert bound, "the extra drop-ins has no upper bounds"
     found = newest(sorted(bound))
     assert found.keys() == bound.keys(), f"{found.keys() ^ bound.keys()} not found"

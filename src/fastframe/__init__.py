@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .codec import (
     BACKEND,
     FrameDecoder,
@@ -37,6 +35,7 @@ from .errors import (
 )
 from .frames import Close, CloseCode, Frame, FrameHeader, Opcode, Ping, Pong, Role
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .adapters import accelerated, install, status, uninstall
     from .aio.broadcast import broadcast, prepare

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 from io import BytesIO
-from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from . import _mistakes
 from ._codec_py_frame_decoder import FrameDecoder
@@ -29,8 +28,13 @@ from ._codec_py_message_decoder import MessageDecoder
 from .frames import MAX_HEADER_SIZE, MAX_PAYLOAD_LENGTH, FrameHeader, Role
 from .masking_keys import MaskingKeys
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar, Final, final
+
     from typing_extensions import Buffer
+else:
+    from ._records import final
 
 __all__ = [
     "KERNEL",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
-
 from ._codec_py_header import OPCODES, expectation, read_header, received_bytes
 from ._codec_py_kernels import masked
 from .errors import ProtocolError
 from .frames import DEFAULT_MAX_MESSAGE_SIZE, Frame, Role
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import final
+
     from typing_extensions import Buffer
+else:
+    from ._records import final
 
 __all__ = ["FrameDecoder"]
 

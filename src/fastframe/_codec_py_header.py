@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from . import _mistakes, _violations
 from ._codec_py_kernels import as_bytes, byte_view
 from .frames import MAX_CONTROL_PAYLOAD, MAX_PAYLOAD_LENGTH, Opcode, Role
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NamedTuple
+
     from typing_extensions import Buffer
+else:
+    from ._records import NamedTuple
 
 __all__ = [
     "FIN",
@@ -54,10 +58,14 @@ class Expectation(NamedTuple):
     max_frame_size: int | None
 
 
-def checked_limit(name: str, limit: int | None) -> int | None:
-    """Refuse a negative size limit."""
-    if limit is not None and limit < 0:
-        raise _mistakes.negative(name, limit)
+def checked_limit(name: str, limit: int | None, least: int = 0) -> int | None:
+    """Refuse a limit below `least` (0 or 1), or one that is no whole number."""
+    if limit is None:
+        return None
+    if not isinstance(limit, int):
+        raise _mistakes.not_whole(name, limit)
+    if limit < least:
+        raise _mistakes.not_positive(name, limit) if least else _mistakes.negative(name, limit)
     return limit
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from io import BytesIO
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, final
-
 from . import _mistakes, _violations
 from ._codec_py_header import FIN, RSV1, check_role, checked_limit, expectation, read_header, received_bytes
 from ._codec_py_kernels import UTF8_ACCEPT, UTF8_REJECT, mask_region, masked, rotated, scan_utf8
@@ -20,15 +17,18 @@ from .frames import (
     Role,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias, TypeVar
+    from typing import TypeAlias, TypeVar, final
 
     from typing_extensions import Buffer
 
     Item: TypeAlias = str | bytes | Ping | Pong | Close
     Inflate: TypeAlias = Callable[[bytes, int | None], bytes]
     _Part = TypeVar("_Part", bytes, int)
+else:
+    from ._records import final
 
 __all__ = ["MessageDecoder"]
 
@@ -68,7 +68,7 @@ class MessageDecoder:
             message's bytes, at most as many. None: RSV1 is a violation.
 
     Raises:
-        TypeError: `role` is not a `Role`.
+        TypeError: `role` is not a `Role`, or a limit no whole number.
         ValueError: a negative limit, or `max_fragments` below 1.
     """
 
@@ -116,12 +116,11 @@ class MessageDecoder:
         self._max_message_size = checked_limit("max_message_size", max_message_size)
         self._expected = expectation(role, max_frame_size, 0b000 if inflate is None else 0b100)
         limit = _UNLIMITED if max_message_size is None else max_message_size
-        if max_fragments is not None and max_fragments < 1:
-            raise _mistakes.not_positive("max_fragments", max_fragments)
         # What deflate adds to bytes that it cannot compress is far less than
         # an eighth, so no message within the limit is refused here.
         self._max_wire_size = limit + limit // 8 + 64
         self._max_whole_size = min(limit, _UNLIMITED if max_frame_size is None else max_frame_size)
+        max_fragments = checked_limit("max_fragments", max_fragments, least=1)
         self._max_fragments = _UNLIMITED if max_fragments is None else max_fragments
         self._text_as_bytes = text_as_bytes
         self._inflate = inflate
@@ -263,8 +262,10 @@ class MessageDecoder:
             self._view = None
             # A view that the caller has lent on stays. Its memory cannot be
             # resized then: _read_payload and _grow move the payload if they have to.
-            with suppress(BufferError):
+            try:  # noqa: SIM105 - contextlib takes a millisecond to import
                 view.release()
+            except BufferError:
+                pass
 
     def _guarded(self, decode: Callable[[_Part, list[Item]], None], part: _Part) -> list[Item]:
         items: list[Item] = []

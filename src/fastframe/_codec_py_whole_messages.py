@@ -7,12 +7,12 @@ not in order is left to `MessageDecoder`, which looks at it again from its start
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from ._codec_py_header import FIN, MASK
 from ._codec_py_kernels import KEY_REPEATED, LENGTH_MASK, masked
 from .frames import Opcode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 

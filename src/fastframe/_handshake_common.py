@@ -26,6 +26,9 @@ DEFAULT_MAX_HEADER_SIZE = 8192
 DEFAULT_MAX_HEADERS_BYTES = 65536
 """Bytes in a request, or in a response without its body, at most, unless the caller says otherwise."""
 
+MAX_OFFERS = 128
+"""Subprotocols in a request at most; and extensions with their parameters, all counted together."""
+
 VERSION = "13"
 """The protocol version (RFC 6455 section 4.1)."""
 

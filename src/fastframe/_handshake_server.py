@@ -15,6 +15,7 @@ from ._handshake_common import (
     DEFAULT_MAX_HEADER_SIZE,
     DEFAULT_MAX_HEADERS_BYTES,
     HANDSHAKE_HEADERS,
+    MAX_OFFERS,
     MESSAGE_HEADERS,
     PRODUCT,
     VERSION,
@@ -314,9 +315,9 @@ class ServerHandshake:
             origin = head.single("Origin") if "origin" in fields else None
             if "sec-websocket-protocol" in fields:
                 # Not remembered: some clients put a secret there.
-                request.subprotocols = tuple(parse_token_list(fields["sec-websocket-protocol"]))
+                request.subprotocols = tuple(parse_token_list(_few(fields["sec-websocket-protocol"])))
             if "sec-websocket-extensions" in fields:
-                request.extensions = _extensions(fields["sec-websocket-extensions"])
+                request.extensions = _extensions(_few(fields["sec-websocket-extensions"]))
         except (ValueError, MultipleValues) as error:
             raise InvalidRequest(str(error)) from None
         origins = self._options.origins
@@ -351,6 +352,13 @@ def _has_upgrade(connection: str) -> bool:
     except ValueError as error:
         raise InvalidRequest(f"malformed Connection header: {error}") from None
     return "upgrade" in options
+
+
+def _few(offers: str) -> str:
+    """Refuse more than `MAX_OFFERS`: they stay with the connection, at 40 times the memory of the field."""
+    if offers.count(",") + offers.count(";") >= MAX_OFFERS:
+        raise InvalidRequest(f"more than {MAX_OFFERS} offers in one header", 431)
+    return offers
 
 
 _extensions = remembering(lambda value: tuple(parse_extensions(value)))

@@ -19,6 +19,10 @@ def negative(name: str, value: int) -> ValueError:
     return ValueError(f"{name} must not be negative, got {value}")
 
 
+def not_whole(name: str, value: object) -> TypeError:
+    return TypeError(f"{name} must be a whole number or None, got {value!r}")
+
+
 def not_positive(name: str, value: int) -> ValueError:
     return ValueError(f"{name} must be positive, got {value}")
 

@@ -6,12 +6,11 @@ is wanted although the compiled modules are installed, that must not be.
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
-from importlib.util import spec_from_file_location
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
@@ -34,8 +33,12 @@ class _SourcesFirst:
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or not isinstance(spec.loader, ExtensionFileLoader):
             return None
-        source = Path(spec.loader.path).with_name(f"{name.rpartition('.')[2]}.py")
-        return spec_from_file_location(name, source) if source.exists() else None
+        source = os.path.join(os.path.dirname(spec.loader.path), f"{name.rpartition('.')[2]}.py")
+        if not os.path.exists(source):
+            return None
+        found = ModuleSpec(name, SourceFileLoader(name, source), origin=source)
+        found.has_location = True
+        return found
 
 
 def prefer_sources() -> None:

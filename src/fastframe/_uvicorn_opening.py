@@ -14,7 +14,7 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 
-from .aio.protocol import READ_SIZE
+from .aio.protocol import CAREFUL_SIZE
 from .connection import Connection
 from .deflate import PerMessageDeflate
 from .errors import InvalidRequest
@@ -85,7 +85,7 @@ class AsgiOpening:
             return
         # The application takes its time to accept, and the client sends already.
         self._unread += len(data)
-        if self._unread > READ_SIZE:
+        if self._unread > CAREFUL_SIZE:
             self._protocol.pause_reading()
 
     def ended(self) -> None:

@@ -8,8 +8,6 @@ ImportError. This is the only file that reads it.
 from __future__ import annotations
 
 import os
-import platform
-from typing import TYPE_CHECKING
 
 __all__ = [
     "BACKEND",
@@ -26,6 +24,9 @@ __all__ = [
     "is_valid_utf8",
     "parse_header",
 ]
+
+
+TYPE_CHECKING = False
 
 
 def _wants_compiled() -> bool:
@@ -77,6 +78,8 @@ def build_info() -> dict[str, object]:
         with the environment variable FASTFRAME_KERNEL), ``version`` of
         fastframe, ``python`` and ``machine``.
     """
+    import platform
+
     from . import __version__
 
     return {

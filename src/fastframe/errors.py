@@ -23,10 +23,10 @@ caller is a ``TypeError`` or a ``ValueError``, raised at the call that makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .frames import Close
     from .handshake import Response
 

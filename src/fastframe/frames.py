@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from . import _violations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+    from typing import NamedTuple
+else:
+    from ._records import NamedTuple, dataclass
 
 __all__ = [
     "DEFAULT_MAX_FRAGMENTS",

@@ -16,7 +16,7 @@ from typing import TextIO
 import fastframe
 from fastframe import Close, Opcode, Ping, Pong, Role
 
-__all__ = ["run"]
+__all__ = ["run", "run_speeds"]
 
 SIZES = (125, 4 * 1024, 64 * 1024, 1024 * 1024)
 """Bytes in the payloads that are timed."""
@@ -87,15 +87,7 @@ def run(seed: int | None = None, out: TextIO | None = None) -> int:
         0 if every check passed, else 1.
     """
     report = Report(out or sys.stdout)
-    info = fastframe.build_info()
-    report.line(
-        f"fastframe {info['version']}: the {info['backend']} codec with the {info['kernel']} kernel,"
-        f" on {info['python']}, {info['machine']}"
-    )
-    if info["backend"] == "pure":
-        report.line(
-            "There is a faster, compiled codec: it was not built here, or FASTFRAME_EXTENSION=0 is set."
-        )
+    introduce(report)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     show_masking(report)
     show_frames(report)
@@ -106,6 +98,38 @@ def run(seed: int | None = None, out: TextIO | None = None) -> int:
     report.line()
     report.line(f"{report.passed} checks passed, {report.failed} failed")
     return 1 if report.failed else 0
+
+
+def run_speeds(out: TextIO | None = None) -> int:
+    """Show the speeds alone; it takes a few seconds at most.
+
+    Args:
+        out: where to print, standard output by default.
+
+    Returns:
+        0.
+    """
+    report = Report(out or sys.stdout)
+    introduce(report)
+    show_speeds(report)
+    report.line()
+    report.line(
+        "Beside other libraries, and servers and clients as a whole: make bench and make bench-servers"
+    )
+    report.line("in the repository; what they have measured is in docs/benchmarks.")
+    return 0
+
+
+def introduce(report: Report) -> None:
+    info = fastframe.build_info()
+    report.line(
+        f"fastframe {info['version']}: the {info['backend']} codec with the {info['kernel']} kernel,"
+        f" on {info['python']}, {info['machine']}"
+    )
+    if info["backend"] == "pure":
+        report.line(
+            "There is a faster, compiled codec: it was not built here, or FASTFRAME_EXTENSION=0 is set."
+        )
 
 
 def show_masking(report: Report) -> None:

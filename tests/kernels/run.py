@@ -1,9 +1,10 @@
 """Build and run test_kernels.c: natively, under the sanitizers, and for other processors by emulation.
 
-Usage: python tests/kernels/run.py [--all]
+Usage: python tests/kernels/run.py [--zig] [--all]
 
-A target whose compiler or emulator the machine lacks is reported as not run;
-with ``--all`` that is a failure.
+With ``--zig`` the targets are those that the package ziglang compiles for. A
+target whose compiler or emulator the machine lacks is reported as not run; with
+``--all`` that is a failure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +47,17 @@ if platform.machine() in ("x86_64", "AMD64"):
         Target("x86-64 baseline", "gcc", ("-O3", "-static"), "qemu-x86_64-static -cpu qemu64"),
     ]
 
+# One package of the package index, instead of a cross-compiler and a C library for each.
+ZIG = f"{sys.executable} -m ziglang cc"
+ZIG_TARGETS = [
+    Target(f"{name}, zig", ZIG, ("-O3", "-static", "-target", triple), emulator)
+    for name, triple, emulator in (
+        ("armv7", "arm-linux-musleabihf", "qemu-arm-static"),
+        ("riscv64", "riscv64-linux-musl", "qemu-riscv64-static"),
+        ("ppc64le", "powerpc64le-linux-musl", "qemu-ppc64le-static"),
+    )
+]
+
 
 def expand(piece: object) -> bytes:
     """The bytes that a vector describes."""
@@ -74,15 +87,17 @@ def wire_cases() -> str:
 
 
 def missing(target: Target) -> str | None:
-    needed = [target.compiler, *([target.emulator.split()[0]] if target.emulator else [])]
+    needed = [command.split()[0] for command in (target.compiler, target.emulator) if command]
     lacking = [program for program in needed if not shutil.which(program)]
+    if target.compiler == ZIG and not find_spec("ziglang"):
+        lacking.append("ziglang")
     return ", ".join(lacking) or None
 
 
 def run(target: Target, cases: str, folder: Path) -> bool:
     binary = folder / "test_kernels"
     source = str(HERE / "test_kernels.c")
-    command = [target.compiler, *WARNINGS, *target.flags, f"-I{KERNELS}", source, "-o", str(binary)]
+    command = [*target.compiler.split(), *WARNINGS, *target.flags, f"-I{KERNELS}", source, "-o", str(binary)]
     build = subprocess.run(command, capture_output=True, text=True, check=False)
     if build.returncode:
         print(build.stderr)
@@ -97,9 +112,10 @@ def run(target: Target, cases: str, folder: Path) -> bool:
 
 def main() -> int:
     need_all = "--all" in sys.argv[1:]
+    targets = ZIG_TARGETS if "--zig" in sys.argv[1:] else TARGETS
     cases = wire_cases()
     failed, not_run = [], []
-    for target in TARGETS:
+    for target in targets:
         print(f"--- {target.name}")
         lacking = missing(target)
         if lacking:
@@ -109,7 +125,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             if not run(target, cases, Path(folder)):
                 failed.append(target.name)
-    passed = len(TARGETS) - len(failed) - len(not_run)
+    passed = len(targets) - len(failed) - len(not_run)
     print(f"kernels: {passed} targets passed, {len(failed)} failed, {len(not_run)} not run")
     for name in failed:
         print(f"failed: {name}")

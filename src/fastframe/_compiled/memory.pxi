@@ -65,12 +65,14 @@ cdef uint32_t read_key(object key, str name) except? 0:
     return value
 
 
-cdef uint64_t read_limit(object limit, str name) except? 0:
-    """A size limit in bytes, None for none."""
+cdef uint64_t read_limit(object limit, str name, int least=0) except? 0:
+    """A limit, None for none; `least` is 0 or 1."""
     if limit is None:
         return UINT64_MAX
-    if limit < 0:
-        raise _mistakes.negative(name, limit)
+    if not isinstance(limit, int):
+        raise _mistakes.not_whole(name, limit)
+    if limit < least:
+        raise _mistakes.not_positive(name, limit) if least else _mistakes.negative(name, limit)
     return UINT64_MAX if limit > UINT64_MAX else <uint64_t>limit
 
 

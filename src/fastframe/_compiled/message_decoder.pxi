@@ -16,7 +16,18 @@ cdef class _Window:
     cdef Py_ssize_t size
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.data, self.size, False, flags)
+        # Not by PyBuffer_FillInfo: Cython has put a reference to None into view.obj, which that would lose.
+        view.obj = self
+        view.buf = self.data
+        view.len = self.size
+        view.itemsize = 1
+        view.readonly = 0
+        view.ndim = 1
+        view.format = <char *>b"B" if flags & PyBUF_FORMAT else NULL
+        view.shape = &view.len if flags & PyBUF_ND else NULL
+        view.strides = &view.itemsize if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        view.suboffsets = NULL
+        view.internal = NULL
 
     def __releasebuffer__(self, Py_buffer *view):
         pass
@@ -104,9 +115,7 @@ cdef class MessageDecoder:
             read_limit(max_frame_size, "max_frame_size"),
             0x40 if inflate is not None else 0,
         )
-        if max_fragments is not None and max_fragments < 1:
-            raise _mistakes.not_positive("max_fragments", max_fragments)
-        self.max_fragments = read_limit(max_fragments, "max_fragments")
+        self.max_fragments = read_limit(max_fragments, "max_fragments", 1)
         self.text_as_bytes = text_as_bytes
         self.inflate = inflate
 

@@ -34,6 +34,24 @@
 #include <intrin.h>
 #define FF_TARGET(isa)
 #else
+#if defined(_MSC_VER) /* clang-cl: its immintrin.h leaves out what the whole build was not told to use */
+#include <tmmintrin.h>
+#include <smmintrin.h>
+#include <popcntintrin.h>
+#include <bmiintrin.h>
+#include <bmi2intrin.h>
+#include <avxintrin.h>
+#include <avx2intrin.h>
+#include <avx512fintrin.h>
+#include <avx512vlintrin.h>
+#include <avx512bwintrin.h>
+#include <avx512dqintrin.h>
+#include <avx512vlbwintrin.h>
+#include <avx512vldqintrin.h>
+#include <avx512vbmiintrin.h>
+#include <avx512vbmi2intrin.h>
+#include <avx512vlvbmi2intrin.h>
+#endif
 #define FF_TARGET(isa) __attribute__((target(isa)))
 #endif
 #define FF_AVX2 FF_TARGET("avx2,bmi,bmi2,popcnt")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from .settings import OBJECT_SIZE
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -39,18 +41,24 @@ def append_message(connection: Connection, message: Message) -> None:
         connection.send(message)
 
 
+# Messages that may wait however small `max_size` is.
+_FEW = 1024
+
+
 class Backlog:
     """Messages that wait for one connection, oldest first.
 
     Args:
         max_size: bytes that may wait, `size` at most. The newest message
-            waits whatever its size.
+            waits whatever its size. Of messages there are no more than one
+            for each `OBJECT_SIZE` of these bytes, or than a thousand.
     """
 
-    __slots__ = ("_max_size", "_messages", "size")
+    __slots__ = ("_max_count", "_max_size", "_messages", "size")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
+        self._max_count = max(max_size // OBJECT_SIZE, _FEW)
         self._messages: deque[tuple[Message, int]] = deque()
         self.size = 0
         """Bytes that wait."""
@@ -69,11 +77,13 @@ class Backlog:
             TypeError: it is no message.
         """
         kept, size = _kept(message)
-        if policy == "close" and self.size + size > self._max_size:
+        room, count = self._max_size - size, self._max_count
+        if policy == "close" and (self.size > room or len(self) >= count):
             return None
-        room = 0 if policy == "keep_latest" else self._max_size - size
+        if policy == "keep_latest":
+            room, count = 0, 1
         dropped = 0
-        while self._messages and self.size > room:
+        while self._messages and (self.size > room or len(self) >= count):
             self.pop()
             dropped += 1
         self._messages.append((kept, size))

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol
 
+from .settings import OBJECT_SIZE
+
 __all__ = ["MessageChunks"]
 
 
@@ -27,7 +29,7 @@ class MessageChunks(AsyncIterator[str | bytes]):
 
     Attributes:
         is_complete: the message's end has come.
-        size: length of the chunks that wait to be taken.
+        size: length of the chunks that wait to be taken, and `OBJECT_SIZE` for each.
     """
 
     __slots__ = ("_has_begun", "_is_abandoned", "_is_attached", "_source", "_waiting", "is_complete", "size")
@@ -52,7 +54,7 @@ class MessageChunks(AsyncIterator[str | bytes]):
                 raise StopAsyncIteration
             await self._source.anything()
         chunk = self._waiting.popleft()
-        self.size -= len(chunk)
+        self.size -= len(chunk) + OBJECT_SIZE
         if not self._waiting:
             self._source.drained()
         return chunk
@@ -72,7 +74,7 @@ class MessageChunks(AsyncIterator[str | bytes]):
     def _append(self, chunk: str | bytes) -> None:
         self._has_begun = True
         self._waiting.append(chunk)
-        self.size += len(chunk)
+        self.size += len(chunk) + OBJECT_SIZE
 
     def abandon(self) -> None:
         """Nobody takes what is still to come, nor what has come of an unfinished message."""

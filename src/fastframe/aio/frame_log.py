@@ -15,17 +15,15 @@ import codecs
 import logging
 from typing import TYPE_CHECKING, Final
 
-from ..codec import apply_mask, parse_header
-from ..connection import Connection
-from ..errors import ProtocolError
-from ..frames import MAX_CONTROL_PAYLOAD, FrameHeader, Opcode, Role
+from ..codec import apply_mask
+from ..frames import Opcode, Role
+from .frame_watch import FrameWatch, SeenFrame, WatchedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from typing_extensions import Buffer
-
-    from .._codec_c import Item
+    from ..connection import Connection
+    from ..errors import ProtocolError
     from .protocol import SocketProtocol
 
 __all__ = ["LOGGERS", "FrameLines", "logged"]
@@ -46,63 +44,31 @@ class FrameLines:
         write: called with each line.
     """
 
-    __slots__ = ("_compressed", "_ended", "_header", "_kept", "_missing", "_opcode", "_start", "_write")
+    __slots__ = ("_compressed", "_opcode", "_write", "watch")
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._kept = b""  # the beginning of a header
-        self._header: FrameHeader | None = None
-        self._start = bytearray()  # of the payload, masked as it came
-        self._missing = 0
         self._opcode = Opcode.CONTINUATION  # of the message under way
         self._compressed = False
-        self._ended = False
+        self.watch = FrameWatch(lambda frame: write(self._line(frame)), self._failed)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, cut anywhere."""
-        data, self._kept = self._kept + data, b""
-        position = 0
-        while position < len(data) and not self._ended:
-            if self._header is None:
-                position = self._read_header(data, position)
-            else:
-                position = self._read_payload(data, position)
-            if self._header is not None and self._missing == 0:
-                self._write(self._line(self._header))
-                self._header = None
+        self.watch.feed(data)
 
-    def _read_header(self, data: bytes, position: int) -> int:
-        try:
-            header = parse_header(data, position)
-        except ProtocolError as error:
-            self._write(f"no frame, {error}: {_hex(data[position:])}")
-            self._ended = True
-            return len(data)
-        if header is None:
-            self._kept = data[position:]
-            return len(data)
-        self._header, self._missing = header, header.payload_length
-        self._start.clear()
+    def _failed(self, error: ProtocolError, data: bytes) -> None:
+        self._write(f"no frame, {error}: {_hex(data)}")
+
+    def _line(self, frame: SeenFrame) -> str:
+        header, payload = frame.header, frame.payload_start
         if header.opcode in (Opcode.TEXT, Opcode.BINARY):
             self._opcode, self._compressed = header.opcode, header.rsv1
-        return position + header.header_length
-
-    def _read_payload(self, data: bytes, position: int) -> int:
-        chunk = data[position : position + self._missing]
-        self._start += chunk[: MAX_CONTROL_PAYLOAD - len(self._start)]
-        self._missing -= len(chunk)
-        return position + len(chunk)
-
-    def _line(self, header: FrameHeader) -> str:
         words = [header.opcode.name]
         words += [name for name in ("fin", "rsv1", "rsv2", "rsv3") if getattr(header, name)]
         line = f"{' '.join(words)}, {header.payload_length} byte{'s' * (header.payload_length != 1)}"
-        payload = bytes(self._start)
         if header.masking_key is not None:
             payload = apply_mask(payload, header.masking_key)
         if header.opcode is Opcode.CLOSE:
-            # RFC 6455 section 5.5.1: no frame follows it; bytes that do are dropped.
-            self._ended = True
             return f"{line}{_close(payload)}"
         opcode = self._opcode if header.opcode is Opcode.CONTINUATION else header.opcode
         if opcode in (Opcode.TEXT, Opcode.BINARY) and self._compressed:
@@ -132,7 +98,7 @@ def _hex(data: bytes) -> str:
     return data[:_SHOWN_BYTES].hex(" ") + ("..." if len(data) > _SHOWN_BYTES else "")
 
 
-class LoggedConnection(Connection):
+class LoggedConnection(WatchedConnection):
     """A connection that has the frames which pass through it logged.
 
     Args:
@@ -140,46 +106,13 @@ class LoggedConnection(Connection):
         write: called with each line.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_view", "_write")
+    __slots__ = ("_write",)
 
     def __init__(self, connection: Connection, write: Callable[[str], None]) -> None:
-        for name in Connection.__slots__:
-            setattr(self, name, getattr(connection, name))
+        incoming = FrameLines(lambda line: write(f"< {line}"))
+        outgoing = FrameLines(lambda line: write(f"> {line}"))
+        super().__init__(connection, incoming.feed, outgoing.feed)
         self._write = write
-        self._incoming = FrameLines(lambda line: write(f"< {line}"))
-        self._outgoing = FrameLines(lambda line: write(f"> {line}"))
-        self._view: memoryview | None = None
-
-    def receive(self, data: Buffer, size: int | None = None) -> list[Item]:
-        """See `Connection`."""
-        if self.failure is None:
-            self._incoming.feed(bytes(memoryview(data)[:size]))
-        return super().receive(data, size)
-
-    def get_buffer(self, minimum: int) -> memoryview | None:
-        """See `Connection`."""
-        self._view = super().get_buffer(minimum)
-        return self._view
-
-    def received(self, size: int) -> list[Item]:
-        """See `Connection`."""
-        view, self._view = self._view, None
-        if view is not None:
-            self._incoming.feed(bytes(view[:size]))
-        return super().received(size)
-
-    def take(self) -> bytes:
-        """See `Connection`."""
-        data = super().take()
-        self._outgoing.feed(data)
-        return data
-
-    def send_unjoined(self, message: bytes) -> tuple[bytes, bytes] | None:
-        """See `Connection`."""
-        parts = super().send_unjoined(message)
-        for part in parts or ():
-            self._outgoing.feed(part)
-        return parts
 
     def end(self) -> None:
         """See `Connection`."""

@@ -4,6 +4,7 @@ from .facts cimport SocketFacts
 
 cdef class SocketProtocol(SocketFacts):
     cdef public object _buffer
+    cdef public object _buffers
     cdef public object _close_timer
     cdef public bint _corked
     cdef public object _explanation

@@ -12,6 +12,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..codec import BACKEND
 from ..connection import CLOSED, OPEN
 from ..errors import ConnectionClosed
 from ..frames import Close, CloseCode, Ping, Pong, Role
@@ -45,8 +46,8 @@ __all__ = [
     "SocketProtocol",
 ]
 
-READ_SIZE = 262144
-"""Bytes asked of the socket at once."""
+READ_SIZE = 262144 if BACKEND == "compiled" else 65536
+"""Bytes asked of the socket at once; what they bring is decoded before others have their turn."""
 
 IN_PLACE_SIZE = 65536
 """Bytes from which on a read is likely to go on, and what a frame lacks is worth being read in place."""
@@ -57,23 +58,33 @@ CORK_SIZE = 131072
 UNJOINED_SIZE = 128 * 1024
 """Length from which on `bytes` are written by themselves, and not copied behind their header."""
 
-_shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = (
+CAREFUL_SIZE = 4096
+"""Bytes asked of the socket where they may become a thousand times as many.
+
+All that one read brings is inflated before reading can pause, and a message of
+1 MiB takes 1 KiB of it. Before the handshake is answered it is not known yet.
+"""
+
+# Each with as much of it as is asked for where that has to be little.
+_shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[memoryview, memoryview]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
-    """The buffer that connections of this loop read to."""
+def _read_buffers(loop: asyncio.AbstractEventLoop) -> tuple[memoryview, memoryview]:
+    """The buffer that connections of this loop read to, and the first `CAREFUL_SIZE` bytes of it."""
     # A proactor has a read under way on every connection at the same time, so
     # there each needs a buffer of its own.
     proactor = getattr(asyncio, "ProactorEventLoop", None)
     if proactor is not None and isinstance(loop, proactor):
-        return memoryview(bytearray(IN_PLACE_SIZE))
-    buffer = _shared_buffers.get(loop)
-    if buffer is None:
+        own = memoryview(bytearray(IN_PLACE_SIZE))
+        return own, own[:CAREFUL_SIZE]
+    buffers = _shared_buffers.get(loop)
+    if buffers is None:
         # A view, because asyncio's TLS reads on into a slice of what it is given.
-        buffer = _shared_buffers[loop] = memoryview(bytearray(READ_SIZE))
-    return buffer
+        buffer = memoryview(bytearray(READ_SIZE))
+        buffers = _shared_buffers[loop] = buffer, buffer[:CAREFUL_SIZE]
+    return buffers
 
 
 class SocketProtocol(SocketFacts):
@@ -81,6 +92,7 @@ class SocketProtocol(SocketFacts):
 
     __slots__ = (
         "_buffer",
+        "_buffers",
         "_close_timer",
         "_corked",
         "_explanation",
@@ -103,7 +115,8 @@ class SocketProtocol(SocketFacts):
         self._owner = owner
         self._loop = owner.loop
         self._settings = owner.settings
-        self._buffer = _read_buffer(owner.loop)
+        self._buffers = _read_buffers(owner.loop)
+        self._buffer = self._buffers[1]
         self._opening: Opening | None = None
         self._in_place = False
         self._was_full = False
@@ -165,8 +178,17 @@ class SocketProtocol(SocketFacts):
             items = connection.received(nbytes)
         else:
             items = connection.receive(self._buffer, nbytes)
-            self._was_full = nbytes >= IN_PLACE_SIZE
+            self._was_full = nbytes >= IN_PLACE_SIZE or nbytes == len(self._buffer)
         self._handle(connection, items, nbytes)
+        if nbytes == CAREFUL_SIZE and connection.deflate is not None and not self._reading_paused:
+            # uvloop reads 32 times on end while each fills the buffer.
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Others have had their turn."""
+        if not (self._reading_paused or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         # Returning nothing makes the transport close, once what was written has left.
@@ -230,7 +252,9 @@ class SocketProtocol(SocketFacts):
     def begin(self, connection: Connection, trailing: bytes) -> None:
         """Start the conversation; `trailing` came right behind the handshake."""
         self._opening = None
-        self.connection = connection = logged(connection, self)
+        self.connection = connection = self._watched(connection)
+        if connection.deflate is None:
+            self._buffer = self._buffers[0]
         settings = self._settings
         self._outlet = Outlet(self._transport, self._loop, settings.write_limit)
         if settings.ping_interval is not None:
@@ -240,6 +264,10 @@ class SocketProtocol(SocketFacts):
         self._opened()
         if trailing:
             self._handle(connection, connection.receive(trailing), len(trailing))
+
+    def _watched(self, connection: Connection) -> Connection:
+        """The connection, or one in its place that shows what passes."""
+        return logged(connection, self)
 
     def _handle(self, connection: Connection, items: list[Item], size: int) -> None:
         self._corked = True

@@ -14,6 +14,7 @@ from .arrival import Arrival
 from .chunks import MessageChunks
 from .operation import Operation
 from .protocol import SocketProtocol
+from .settings import OBJECT_SIZE
 
 if TYPE_CHECKING:
     from ..connection import Connection
@@ -218,6 +219,7 @@ class ReceivingForm(SocketProtocol):
             size = sum(map(len, messages))
         elif len(messages[0]) > size:
             size += len(messages[0])  # most of it came in earlier reads
+        size += OBJECT_SIZE * len(messages)
         if self._messages:
             self._messages.extend(messages)
         else:
@@ -256,7 +258,8 @@ class ReceivingForm(SocketProtocol):
     def _answered(self) -> None:
         if self._messages or (self._chunks is not None and self._chunks.size):
             # It is when it asks for more; but it has not for ever.
-            self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)
+            if self._answer_timer is None:
+                self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)
         else:
             self._conclude()
             self._arrival.wake()

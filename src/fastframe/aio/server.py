@@ -328,7 +328,8 @@ def serve(
             with the connection and the `Request`; it may return an ordinary
             `Response` instead of None.
         extra_headers: further fields of the acceptance, or a function of the request.
-        open_timeout: seconds that the opening handshake may take; None: no limit.
+        open_timeout: seconds that the opening handshake may take, and as many
+            for that of TLS before it; None: no limit.
         ping_interval, ping_timeout, close_timeout: seconds, see `Settings`.
         max_size: bytes in a received message at most; None: no limit.
         max_fragments: frames in a received message at most; None: no limit.
@@ -377,6 +378,9 @@ def serve(
     )
     sockets: dict[str, Any] = {"host": host, "port": port, "reuse_port": reuse_port}
     sockets |= {"path": path, "sock": sock, "ssl": ssl, "backlog": backlog}
+    if ssl is not None and open_timeout is not None:
+        # asyncio's own is a minute.
+        sockets["ssl_handshake_timeout"] = open_timeout
 
     async def start() -> Server:
         server = Server(handler, options, asyncio.get_running_loop())

@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_MAX_BACKLOG",
     "DEFAULT_MAX_QUEUE",
     "DEFAULT_WRITE_LIMIT",
+    "OBJECT_SIZE",
     "Opening",
     "Owner",
     "Settings",
@@ -23,6 +24,9 @@ __all__ = [
 DEFAULT_MAX_QUEUE = 256 * 1024
 DEFAULT_WRITE_LIMIT = 64 * 1024
 DEFAULT_MAX_BACKLOG = 1024 * 1024
+
+OBJECT_SIZE = 64
+"""Bytes that a message takes which waits, besides its content, about: or empty ones would cost nothing."""
 
 SlowConsumer: TypeAlias = Literal["wait", "drop_oldest", "keep_latest", "close"]
 """What becomes of a message for a peer that does not keep up:
@@ -63,13 +67,19 @@ class Settings:
     close_timeout: float = 10
     """Seconds that the closing handshake may take."""
     max_queue: int = DEFAULT_MAX_QUEUE
-    """Bytes received and not yet taken by the application, from which on reading pauses."""
+    """Bytes received and not yet taken by the application, from which on reading pauses.
+
+    Each message counts for 64 more than it has.
+    """
     write_limit: int = DEFAULT_WRITE_LIMIT
     """Bytes not yet taken by the network, from which on `send` waits."""
     slow_consumer: SlowConsumer = "wait"
     """What is done instead of waiting: a `SlowConsumer`."""
     max_backlog: int = DEFAULT_MAX_BACKLOG
-    """Bytes of messages that wait beyond `write_limit`, unless `slow_consumer` is "wait"."""
+    """Bytes of messages that wait beyond `write_limit`, unless `slow_consumer` is "wait".
+
+    No more than 1,024 messages wait, or one for each 64 of these bytes if that is more.
+    """
 
     def __post_init__(self) -> None:
         check_slow_consumer(self.slow_consumer)

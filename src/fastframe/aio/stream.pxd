@@ -8,6 +8,7 @@ cdef class CoroutineForm(ReceivingForm):
     cdef public object _closed_waiter
     cdef public object _drain_waiters
     cdef public object _fragment_lock
+    cdef public object _look_timer
 
     cdef object _begin_send(self, message)
     cdef object _write_in_time(self, Py_ssize_t waiting)

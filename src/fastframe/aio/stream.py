@@ -12,6 +12,7 @@ from ..connection import OPEN
 from ..errors import ConnectionClosed
 from ..frames import CloseCode
 from .fragments import each, is_fragmented
+from .hangup import has_hung_up
 from .operation import Operation
 from .protocol import CORK_SIZE, UNJOINED_SIZE
 from .receiving import ReceivingForm
@@ -30,13 +31,14 @@ __all__ = ["WebSocketStream"]
 class CoroutineForm(ReceivingForm):
     """A WebSocket to await on: all but what makes it a protocol of asyncio."""
 
-    __slots__ = ("_closed_waiter", "_drain_waiters", "_fragment_lock")
+    __slots__ = ("_closed_waiter", "_drain_waiters", "_fragment_lock", "_look_timer")
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
         self._drain_waiters: list[asyncio.Future[None]] | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
         self._fragment_lock: asyncio.Lock | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
 
     def _opened(self) -> None:
         self._owner.opened(self)
@@ -197,16 +199,58 @@ class CoroutineForm(ReceivingForm):
         await self.wait_closed()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is gone, whoever closes it."""
+        """Wait until the connection is gone, whoever closes it.
+
+        A peer may leave behind more messages than `max_queue` lets in. If
+        nobody takes any for `close_timeout`, it is given up with what has not
+        been read of it; the system has to tell, which Linux does.
+        """
         if self._closed_error is not None:
             return
         if self._closed_waiter is None:
             self._closed_waiter = self._loop.create_future()
+        self._look_later()
         await asyncio.shield(self._closed_waiter)
+
+    def pause_reading(self) -> None:
+        """Read no more for now."""
+        super().pause_reading()
+        self._look_later()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        super().resume_reading()
+        self._look_no_more()
+
+    def _look_later(self) -> None:
+        """See to it that who waits for the end learns of it, though nothing is read."""
+        if self._reading_paused and self._closed_waiter is not None and self._look_timer is None:
+            wait = self._settings.close_timeout
+            self._look_timer = self._loop.call_later(wait, self._look, len(self._messages))
+
+    def _look_no_more(self) -> None:
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_timer = None
+
+    def _look(self, messages: int) -> None:
+        self._look_timer = None
+        if self._reading_paused and messages == len(self._messages) and has_hung_up(self._transport):
+            self._explanation = "the peer has hung up, and nobody takes what it sent"
+            self._transport.abort()
+            return
+        connection = self.connection
+        if self._liveness is None and connection is not None and connection.state is OPEN:
+            # A full receive buffer keeps a FIN out, but not the reset that answers this
+            # (RFC 6455 section 5.5.3: an unsolicited pong is "a unidirectional heartbeat").
+            connection.pong()
+            self._flush()
+        self._look_later()
 
     def _closed(self, error: ConnectionClosed) -> None:
         if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
+        self._look_no_more()
         waiters, self._drain_waiters = self._drain_waiters, None
         for waiter in waiters or ():
             if not waiter.done():

@@ -19,6 +19,7 @@ program that uses another library with this engine inside it."""
 
 _EXAMPLES = """\
 examples:
+  python -m fastframe demo                          a page in your browser that shows it at work
   python -m fastframe serve                         an echo server on ws://localhost:8765/
   python -m fastframe connect ws://localhost:8765/  talk with it
   python -m fastframe accelerate app.py             run a program with faster libraries
@@ -27,6 +28,17 @@ examples:
   python -m fastframe COMMAND --help                more about a command
 
 A command that fails prints one line and exits with 1; one that is not understood exits with 2."""
+
+_DEMO_EXAMPLES = """\
+examples:
+  python -m fastframe demo
+      open the URL that it prints, in two tabs: they see each other
+  python -m fastframe demo --port 0 --seconds 60
+      on any free port, for a minute
+  python -m fastframe demo --host 192.168.1.5
+      for a phone in the same network, at this machine's address there
+
+Ctrl-C ends it. Exit status: 0, 1 if it cannot listen, 2 for a wrong command line."""
 
 _SERVE_EXAMPLES = """\
 examples:
@@ -106,6 +118,8 @@ def parser() -> argparse.ArgumentParser:
     _add_install_check(commands)
     _add_info(commands)
     _add_demo(commands)
+    _add_bench(commands)
+    _add_tour(commands)
     return made
 
 
@@ -275,13 +289,51 @@ def _add_info(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
-        help="a self-checking tour of the codec, with speeds",
+        help="a page in your browser that shows this engine at work",
+        description="Serves a page and its WebSockets from one port, and prints the URL to open. Only this"
+        " machine\ncan reach it, and only pages of its own may connect, unless told otherwise.",
+        epilog=_DEMO_EXAMPLES,
+    )
+    demo.set_defaults(run=_run_demo, fail=demo.error)
+    demo.add_argument("--host", default="127.0.0.1", help="name or address (default: %(default)s)")
+    demo.add_argument("--port", type=_port, help="port (default: 8766, or any that is free if it is taken)")
+    demo.add_argument(
+        "--origin",
+        action="append",
+        metavar="ORIGIN",
+        help="a further origin of the page, such as that of a proxy in front (may be repeated)",
+    )
+    demo.add_argument(
+        "--seconds",
+        type=_positive_seconds,
+        default=math.inf,
+        metavar="SECONDS",
+        help="end by itself after so long (default: run until Ctrl-C)",
+    )
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="speeds of the codec on this machine, in a few seconds",
+        description="Times the codec beside a plain copy of the same bytes: a first look. The benchmarks"
+        "\nwith other libraries, servers and clients are in the repository (make bench, make bench-servers).",
+        epilog="examples:\n  python -m fastframe bench\n"
+        "  FASTFRAME_EXTENSION=0 python -m fastframe bench\n      the pure half",
+    )
+    bench.set_defaults(run=_run_bench)
+
+
+def _add_tour(commands: Any) -> None:
+    tour = commands.add_parser(
+        "tour",
+        help="a self-checking tour of the codec in the terminal, with speeds",
         description="Masks, frames, cuts, decodes and validates, checks every result and prints it, with the"
         "\nspeeds beside a plain copy of the same bytes. Exits with 1 if a check fails.",
-        epilog="examples:\n  python -m fastframe demo\n  python -m fastframe demo --seed 7",
+        epilog="examples:\n  python -m fastframe tour\n  python -m fastframe tour --seed 7",
     )
-    demo.set_defaults(run=_run_demo)
-    demo.add_argument(
+    tour.set_defaults(run=_run_tour)
+    tour.add_argument(
         "--seed", type=int, metavar="N", help="repeat the random part of a run (default: a new seed, printed)"
     )
 
@@ -320,6 +372,18 @@ def _run_info(chosen: argparse.Namespace) -> int:
 
 
 def _run_demo(chosen: argparse.Namespace) -> int:
+    from .demo import run
+
+    return run(chosen)
+
+
+def _run_bench(_: argparse.Namespace) -> int:
+    from ..tour import run_speeds
+
+    return run_speeds()
+
+
+def _run_tour(chosen: argparse.Namespace) -> int:
     from ..tour import run
 
     return run(chosen.seed)

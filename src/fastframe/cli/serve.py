@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..aio.server import Server
     from ..aio.stream import WebSocketStream
 
-__all__ = ["run"]
+__all__ = ["run", "terminated"]
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -104,7 +104,7 @@ async def _serve(chosen: argparse.Namespace, options: dict[str, Any]) -> None:
         raise Failure(f"cannot listen on {where}: {describe(error)}") from None
     try:
         _announce(server, chosen)
-        await _terminated()
+        await terminated()
     finally:
         await server.close()
         if chosen.unix:
@@ -122,7 +122,8 @@ def _announce(server: Server, chosen: argparse.Namespace) -> None:
         print(f"echoing on {scheme}://{name}:{port}/", flush=True)
 
 
-async def _terminated() -> None:
+async def terminated() -> None:
+    """Wait for SIGTERM."""
     terminated = asyncio.Event()
     # Windows has no such signal to wait for; there it is the interrupt alone.
     with suppress(NotImplementedError):

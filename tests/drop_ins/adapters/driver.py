@@ -60,7 +60,7 @@ class Peer:
         self.deflates = deflates
         self._compressor = zlib.compressobj(wbits=-15)
         self._decompressor = zlib.decompressobj(wbits=-15)
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def frame(self, opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
         return frame(opcode, payload, masked=self.masks, fin=fin, rsv=rsv)
@@ -84,7 +84,8 @@ class Peer:
         while len(self._buffer) < size:
             if not self._more():
                 return None
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return taken
 
     def head(self) -> bytes:
@@ -92,7 +93,7 @@ class Peer:
         while b"\r\n\r\n" not in self._buffer:
             assert self._more(), f"no handshake: {self._buffer!r}"
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
-        return head
+        return bytes(head)
 
     def get(self) -> Got | None:
         """The next frame; None at the end of the stream."""

@@ -194,7 +194,7 @@ def test_strictly_it_is_not_run(tmp_path: Path, change: str) -> None:
 
 LEFT_ALONE = """
 import sys
-from drop_ins.newest import is_left_alone
+from drop_ins.other_releases import is_left_alone
 sys.exit(0 if is_left_alone("wsproto") else "touched")
 """
 

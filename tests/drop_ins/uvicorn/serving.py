@@ -77,7 +77,13 @@ class Running:
 
 @asynccontextmanager
 async def serving(application: Application, **options: Any) -> AsyncIterator[Running]:
-    """Run uvicorn; at the end it shuts down, and everything is gone."""
+    """Run uvicorn; at the end it shuts down, and everything is gone.
+
+    Args:
+        application: the one that it serves.
+        options: uvicorn's, and `tls`, an `ssl.SSLContext`.
+    """
+    tls = options.pop("tls", None)
     settings: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 0,
@@ -91,7 +97,12 @@ async def serving(application: Application, **options: Any) -> AsyncIterator[Run
     logger.addHandler(log)
     logger.setLevel(logging.INFO)
     logger.propagate = False  # records keep alive the objects of their tracebacks
-    server = uvicorn.Server(uvicorn.Config(application, **(settings | options)))
+    config = uvicorn.Config(application, **(settings | options))
+    if tls is not None:
+        # Not every release has an option for a context.
+        config.load()
+        config.ssl = tls
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     running = Running(server, log)
     try:

@@ -1,0 +1,118 @@
+"""The server that is attacked: ``python victim.py coroutine|callback|uvicorn asyncio|uvloop``.
+
+It says "port N", and ends with its standard input. Time limits are short, so
+that attacks on them are; all limits in bytes are the defaults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from fastframe import Server, WebSocket, WebSocketStream, serve
+
+TIMES: dict[str, float] = {
+    "open_timeout": 1.0,
+    "close_timeout": 0.6,
+    "ping_interval": 0.8,
+    "ping_timeout": 0.8,
+}
+PUSHED = b"x" * 65_536
+ORIGINS = ["http://good.example", None]
+
+
+async def handler(ws: WebSocketStream) -> None:
+    path = ws.request.path if ws.request else "/"
+    if path == "/deaf":  # takes nothing
+        await ws.wait_closed()
+    elif path == "/push":  # does nothing but send
+        while True:
+            await ws.send(PUSHED)
+    else:
+        async for message in ws:
+            await ws.send(message)
+
+
+class Callbacks(WebSocket):
+    def on_open(self) -> None:
+        if self.request and self.request.path == "/push":
+            self.slow_consumer = "drop_oldest"
+            self.push()
+
+    def push(self) -> None:
+        if self.ready_state == 1:
+            self.send(PUSHED)
+            self._loop.call_later(0.0005, self.push)
+
+    def on_message(self, message: str | bytes) -> None:
+        self.send(message)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The same for uvicorn."""
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while scope["path"] == "/deaf":
+        await asyncio.sleep(0.3)
+        await send({"type": "websocket.send", "text": ""})  # which tells when the client has left
+    while scope["path"] == "/push":
+        await send({"type": "websocket.send", "bytes": PUSHED})
+    while (event := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})
+
+
+async def until_input_ends() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def run_ours(form: str) -> None:
+    kind: Any = handler if form == "coroutine" else Callbacks
+    async with serve(kind, "127.0.0.1", 0, origins=ORIGINS, **TIMES) as server:  # type: ignore[arg-type]
+        await announce(server)
+        await until_input_ends()
+
+
+async def announce(server: Server) -> None:
+    print("port", server.sockets[0].getsockname()[1], flush=True)
+
+
+async def run_uvicorn() -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        ws="fastframe.uvicorn:WebSocketProtocol",
+        port=0,
+        lifespan="off",
+        log_level="critical",
+        ws_max_size=1024 * 1024,
+        ws_ping_interval=TIMES["ping_interval"],
+        ws_ping_timeout=TIMES["ping_timeout"],
+        loop="none",
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - it tells in no other way
+        await asyncio.sleep(0.01)
+    print("port", server.servers[0].sockets[0].getsockname()[1], flush=True)
+    await until_input_ends()
+    server.should_exit = server.force_exit = True
+    await running
+
+
+def main() -> None:
+    form, loop = sys.argv[1:3]
+    running = run_uvicorn() if form == "uvicorn" else run_ours(form)
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(running)
+    else:
+        asyncio.run(running)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""The C tests of the kernels, for processors that only zig compiles for."""
+
+from __future__ import annotations
+
+import sys
+
+from .running import TESTS
+from .running import run as run_command
+
+
+def run(whole: bool) -> None:
+    run_command(sys.executable, TESTS / "kernels" / "run.py", "--zig", "--all")
