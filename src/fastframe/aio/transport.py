@@ -66,7 +66,7 @@ class SocketTransport:
         self._loop = loop
         self._socket = socket
         self._descriptor = socket.fileno()
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._extra = (peername, sockname)
         self._waiting = _NOTHING
         self._size = 0
@@ -83,7 +83,7 @@ class SocketTransport:
     def start(self) -> None:
         """Tell the protocol, and read."""
         try:
-            self._protocol.connection_made(self)  # type: ignore[arg-type]
+            self._protocol.connection_made(self)
         except Exception as error:  # noqa: BLE001
             self._failed(error, "connection_made")
         else:
@@ -99,7 +99,7 @@ class SocketTransport:
         return default
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._protocol  # type: ignore[return-value]
+        return self._protocol  # type: ignore[no-any-return]
 
     def is_closing(self) -> bool:
         return self._is_closing
@@ -290,6 +290,8 @@ class SocketTransport:
             self._protocol.connection_lost(error)
         finally:
             self._socket.close()
+            # The two lead to each other, and would wait for the garbage collector.
+            self._protocol = None
 
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "open"
