@@ -45,6 +45,7 @@ def source_files(root: Path = ROOT) -> set[str]:
     found = [
         *package.rglob("*.py"),
         *package.rglob("*.pyi"),
+        *(package / "demo" / "static").iterdir(),
         package / "py.typed",
         root / "src" / FOR_CIMPORT,
     ]
