@@ -37,7 +37,6 @@ if SETTING not in ("", "0", "1"):
 
 # Compiled from Python sources that run without a compiler, too. A .pxd beside each tells C of its classes.
 AS_THEY_STAND = (
-    "aio/server.py",
     "connection.py",
     "aio/arrival.py",
     "aio/broadcast.py",

@@ -282,7 +282,7 @@ def _documented(codec: ModuleType, name: str) -> bool:
 COMPILED_TOO = [
     "connection",
     *(f"aio.{name}" for name in ("arrival", "broadcast", "facts", "operation", "outlet")),
-    *(f"aio.{name}" for name in ("protocol", "receiving", "stream", "websocket")),
+    *(f"aio.{name}" for name in ("protocol", "receiving", "stream", "transport", "websocket")),
 ]
 
 

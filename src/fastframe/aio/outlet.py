@@ -17,7 +17,7 @@ from ..codec import BACKEND
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "send"]
 
 # Until Python 3.12 asyncio copies all that it cannot send at once, and of 1 MiB that is most.
 _COPIES = sys.version_info < (3, 12)

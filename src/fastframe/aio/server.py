@@ -242,6 +242,12 @@ class Server:
         if accepts:
             self._listener = Listener(self.loop, self.sockets, options["backlog"], self._new_connection)
 
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._listening is not None:
+            self._listening.close()
+
     def _new_connection(self) -> WebSocket | WebSocketStream:
         return self._form(self)
 
@@ -253,7 +259,13 @@ class Server:
     async def serve_forever(self) -> None:
         """Serve until cancelled."""
         assert self._listening is not None, "started by serve"
-        await self._listening.serve_forever()
+        if self._listener is None:
+            await self._listening.serve_forever()
+            return
+        try:
+            await self._listener.serve_forever()
+        finally:
+            self._stop_listening()
 
     async def close(self, close_code: int = CloseCode.GOING_AWAY, close_reason: str = "") -> None:
         """Stop listening, close every connection, wait until they and their handlers are gone.
@@ -266,10 +278,7 @@ class Server:
             close_reason: at most 123 bytes in UTF-8.
         """
         self._is_closing = True
-        if self._listener is not None:
-            self._listener.close()
-        if self._listening is not None:
-            self._listening.close()
+        self._stop_listening()
         for protocol in list(self.connections):
             protocol.shut_down(close_code, close_reason)
         await self._no_connections.wait()

@@ -1,7 +1,5 @@
 cimport cython
 
-from .protocol cimport SocketProtocol
-
 
 @cython.final
 cdef class SocketTransport:
@@ -15,7 +13,7 @@ cdef class SocketTransport:
     cdef bint _is_paused
     cdef object _loop
     cdef Py_ssize_t _low
-    cdef SocketProtocol _protocol
+    cdef object _protocol
     cdef bint _reads
     cdef Py_ssize_t _size
     cdef object _socket

@@ -1,0 +1,288 @@
+"""The transport of asyncio's selector loops and what accepts for it: order, limits, both ends, what fails.
+
+uvloop has what they need, too, though the server leaves that to uvloop's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from aio_support import LOOPS, eventually, every_loop, run, spin, uri_of
+
+from fastframe import WebSocket, connect, serve
+from fastframe.aio.listening import Listener, accepts_for
+from fastframe.aio.transport import SocketTransport
+
+
+class Notes:
+    """A protocol that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.received = bytearray()
+        self.buffer = bytearray(1000)
+        self.failing = ""
+
+    def _note(self, what: str, *more: Any) -> None:
+        self.told.append((what, *more) if more else what)
+        if self.failing == what:
+            raise RuntimeError(f"{what} fails")
+
+    def connection_made(self, transport: Any) -> None:
+        self._note("made")
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self.buffer)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.received += self.buffer[:nbytes]
+        if self.failing == "updated":
+            raise RuntimeError("updated fails")
+
+    def eof_received(self) -> None:
+        self._note("eof")
+
+    def pause_writing(self) -> None:
+        self._note("pause")
+
+    def resume_writing(self) -> None:
+        self._note("resume")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.told.append(("lost", error))
+
+
+@asynccontextmanager
+async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, Notes, socket.socket]]:
+    """A transport, its protocol, and the socket at the other end."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    notes = Notes()
+    notes.failing = failing
+    made = SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer", "own")
+    made.start()
+    try:
+        yield made, notes, theirs
+    finally:
+        made.abort()
+        theirs.close()
+        await spin(3)
+        assert ours.fileno() == -1, "it closes its socket"
+
+
+async def rest(theirs: socket.socket) -> bytes:
+    loop, data = asyncio.get_running_loop(), bytearray()
+    while piece := await loop.sock_recv(theirs, 65536):
+        data += piece
+    return bytes(data)
+
+
+def lost(notes: Notes) -> bool:
+    return bool(notes.told) and notes.told[-1][0] == "lost"
+
+
+@every_loop
+async def test_bytes_pass_both_ways_and_the_end_of_the_peer_is_the_end() -> None:
+    async with transport() as (ours, notes, theirs):
+        data = random.Random(1).randbytes(5000)
+        theirs.sendall(data)
+        ours.write(b"an")
+        ours.writelines([b"sw", bytearray(b"er")])
+        await eventually(lambda: notes.received == data, "all of it was read")
+        assert theirs.recv(100) == b"answer"
+        theirs.shutdown(socket.SHUT_WR)
+        await eventually(lambda: lost(notes), "the end")
+        assert notes.told == ["made", "eof", ("lost", None)]
+        assert ours.is_closing()
+        assert not ours.is_reading()
+        assert ours.get_protocol() is None
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("end", ["close", "write_eof", "eof of the peer"])
+@every_loop
+async def test_what_the_system_does_not_take_is_sent_in_order_before_the_end(kind: Any, end: str) -> None:
+    async with transport() as (ours, notes, theirs):
+        pieces = [random.Random(n).randbytes(100_000 + n) for n in range(12)]
+        for piece in pieces:
+            data = kind(piece)
+            ours.write(data)
+            if kind is bytearray:
+                data[:] = bytes(len(data))  # it is the caller's again
+        assert ours.get_write_buffer_size() > 500_000
+        if end == "eof of the peer":
+            theirs.shutdown(socket.SHUT_WR)
+            await eventually(lambda: "eof" in notes.told, "it was read")
+        else:
+            getattr(ours, end)()
+        assert not lost(notes)
+        assert await rest(theirs) == b"".join(pieces)
+        assert ours.get_write_buffer_size() == 0
+        if end == "write_eof":
+            assert ours.is_reading(), "the other direction is open"
+            with pytest.raises(RuntimeError, match="after write_eof"):
+                ours.write(b"more")
+            theirs.close()
+        await eventually(lambda: lost(notes), "the end")
+        assert notes.told[-1] == ("lost", None)
+        assert notes.told.count("pause") == notes.told.count("resume") == 1
+
+
+@every_loop
+async def test_limits_say_when_writing_pauses_and_resumes() -> None:
+    async with transport() as (ours, notes, theirs):
+        with pytest.raises(ValueError, match="low 9, high 8"):
+            ours.set_write_buffer_limits(high=8, low=9)
+        ours.set_write_buffer_limits(high=300_000)
+        assert ours.get_write_buffer_limits() == (75_000, 300_000)
+        while ours.get_write_buffer_size() <= 250_000:
+            ours.write(bytes(50_000))
+        assert "pause" not in notes.told
+        ours.write(bytes(100_000))
+        assert notes.told.count("pause") == 1
+        while "resume" not in notes.told:
+            size = ours.get_write_buffer_size()
+            assert size > 75_000
+            theirs.recv(20_000)
+            await asyncio.sleep(0)
+        assert ours.get_write_buffer_size() <= 75_000
+
+
+@every_loop
+async def test_paused_reading_reads_nothing() -> None:
+    async with transport() as (ours, notes, theirs):
+        ours.pause_reading()
+        theirs.sendall(b"wait")
+        await spin(5)
+        assert not notes.received
+        ours.resume_reading()
+        await eventually(lambda: notes.received == b"wait", "it was read")
+
+
+@every_loop
+async def test_abort_drops_what_waits() -> None:
+    async with transport() as (ours, notes, theirs):
+        ours.write(bytes(10_000_000))
+        ours.abort()
+        assert not lost(notes), "never within a call of the protocol's own"
+        await spin(2)
+        assert notes.told[-1] == ("lost", None)
+        ours.write(b"nothing")  # as asyncio's, it says nothing
+        assert ours.get_write_buffer_size() == 0
+        assert len(await rest(theirs)) < 10_000_000
+
+
+@every_loop
+async def test_a_broken_connection_is_told_with_its_error() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    peer = socket.create_connection(server.getsockname())
+    ours, _ = server.accept()
+    ours.setblocking(False)
+    notes = Notes()
+    SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer", "own").start()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()  # with a reset
+    server.close()
+    await eventually(lambda: lost(notes), "the end")
+    assert isinstance(notes.told[-1][1], ConnectionResetError)
+    assert "eof" not in notes.told
+
+
+@pytest.mark.parametrize("failing", ["made", "updated", "eof", "pause", "resume"])
+@every_loop
+async def test_a_protocol_that_raises_is_reported_and_dropped(failing: str) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    async with transport(failing) as (ours, notes, theirs):
+        if failing in ("pause", "resume"):
+            ours.write(bytes(1_000_000))
+            if failing == "resume":
+                await asyncio.get_running_loop().sock_recv(theirs, 65536)
+                reading = asyncio.ensure_future(rest(theirs))
+                await eventually(lambda: reported, "it was resumed")
+                reading.cancel()
+        elif failing == "updated":
+            theirs.sendall(b"x")
+        elif failing == "eof":
+            theirs.shutdown(socket.SHUT_WR)
+        await eventually(lambda: lost(notes), "the end")
+        assert [str(context["exception"]) for context in reported] == [f"{failing} fails"]
+        assert notes.told[-1] == ("lost", reported[0]["exception"])
+
+
+def test_a_server_that_has_no_descriptors_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastframe.aio.listening._RETRY_DELAY", 0.05)
+    reported: list[int] = []
+    accept = socket.socket.accept
+
+    def exhausted(self: socket.socket) -> Any:
+        if len(reported) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", exhausted)
+
+    class Echo(WebSocket):
+        def on_message(self, message: str | bytes) -> None:
+            self.send(message)
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: reported.append(context["exception"].errno))
+        async with serve(Echo, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+            await ws.send("still there")
+            assert await ws.recv() == "still there"
+
+    run(LOOPS["asyncio"], test)
+    assert reported == [errno.EMFILE] * 3
+
+
+@every_loop
+async def test_a_connection_that_cannot_begin_is_closed_and_reported() -> None:
+    reported: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: reported.append(context))
+
+    def refuse() -> Any:
+        raise LookupError("no protocol")
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    assert accepts_for(loop) == isinstance(loop, asyncio.SelectorEventLoop)
+    listener = Listener(loop, [listening], 10, refuse)
+    with socket.create_connection(listening.getsockname()) as peer:
+        peer.setblocking(False)
+        assert await rest(peer) == b""
+    assert isinstance(reported[0]["exception"], LookupError)
+    listener.close()
+    listening.close()
+
+
+@every_loop
+async def test_a_listener_that_is_closed_accepts_no_more() -> None:
+    made: list[Notes] = []
+
+    def note() -> Any:
+        made.append(Notes())
+        return made[-1]
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = listening.getsockname()
+    listener = Listener(asyncio.get_running_loop(), [listening], 10, note)
+    waiting = asyncio.ensure_future(listener.serve_forever())
+    with socket.create_connection(address):
+        await eventually(lambda: made, "it was accepted")
+        listener.close()
+        listening.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    await eventually(lambda: lost(made[0]), "the end")
