@@ -42,9 +42,11 @@ async def take_all(ws: WebSocketStream, taken: list[Any], pauses: int = 0) -> No
             await asyncio.sleep(TIMEOUT / 2)
 
 
+# What a half-closing peer has sent has to fit into the receive buffer: a FIN held back by a full window
+# comes never, nor is there a reset in its place.
 @linux
 @pytest.mark.parametrize(
-    ("how", "most"), [("close", 100_000), ("reset", 100_000), ("close", 400), ("half_close", 400)]
+    ("how", "most"), [("close", 100_000), ("reset", 100_000), ("close", 400), ("half_close", 300)]
 )
 @every_loop
 async def test_waiting_for_the_end_alone_notices_it(how: str, most: int) -> None:

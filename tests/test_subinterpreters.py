@@ -12,6 +12,7 @@ from fastframe import BACKEND
 
 # Run in a process of its own: a sub-interpreter that goes wrong takes the process with it.
 PROGRAM = """
+import ssl  # CPython 3.12.1 aborts where a sub-interpreter is the first to import it, without fastframe too
 import sys
 try:
     import _interpreters as interpreters
