@@ -27,7 +27,7 @@ from typing import Any, cast
 import pytest
 
 from fastframe import Connection, Server, WebSocket, WebSocketStream, connect, serve
-from fastframe.aio import outlet
+from fastframe.aio import transport
 from fastframe.aio.protocol import SocketProtocol
 
 Test = Callable[..., Coroutine[Any, Any, None]]
@@ -369,7 +369,7 @@ def counted_writes() -> Iterator[Callable[[SocketProtocol], list[int]]]:
     It gives a function that tells how many bytes each write of a connection took.
     """
     sizes: defaultdict[int, list[int]] = defaultdict(list)
-    module: Any = outlet
+    module: Any = transport
     send = module.send
 
     def counting(descriptor: int, data: Any) -> int:
