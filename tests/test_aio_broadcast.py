@@ -313,11 +313,8 @@ async def test_ten_broadcasts_in_one_tick_leave_in_one_write(compression: str | 
 
 
 async def _broadcast_ten_and_one(server: Server, everybody: list[Any], sizes_of: Any) -> None:
-    # Where the transport is ours, too, the opening handshake's answer has been counted.
-    opening = {protocol: len(sizes_of(protocol)) for protocol in server.connections}
-
     def writes() -> list[int]:
-        return [len(sizes_of(protocol)) - opening[protocol] for protocol in server.connections]
+        return [len(sizes_of(protocol)) for protocol in server.connections]
 
     texts = [f"{number} " * 100 for number in range(10)]
     for text in texts:
