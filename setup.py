@@ -47,10 +47,9 @@ AS_THEY_STAND = (
     "aio/transport.py",
     "aio/websocket.py",
 )
-# What runs for each message is compiled for speed, the codec most of all. Most code of the others is for what
-# happens once a connection: for size, except that a handful of instructions, as Py_DECREF is, is copied and
-# not called. Between the event loop and the codec it costs 1 to 2 % of the instructions, and saves a quarter.
-FOR_SPEED = ("fastframe.aio.operation", "fastframe.aio.websocket")
+# The codec is compiled for speed. Most code of the others is for what happens once a connection: for size, except
+# that a handful of instructions, as Py_DECREF is, is copied and not called. Between the event loop and the codec it
+# costs 1 to 2 % of the instructions, and saves a quarter.
 # Once a connection, too, is how often their objects are made: no constructor needs a second way in for speed.
 MACROS = [("CYTHON_VECTORCALL_TPNEW", "0")]
 DIRECTIVES = {
@@ -98,8 +97,6 @@ class BuildExtension(build_ext):
 def optimization(name, is_msvc):
     if name == "fastframe._codec_c":
         return ["/O2"] if is_msvc else ["-O3"]
-    if name in FOR_SPEED:
-        return ["/O2"] if is_msvc else ["-O2"]
     return ["/O1"] if is_msvc else ["-Os", "--param", "max-inline-insns-size=6"]
 
 
