@@ -38,21 +38,20 @@ if SETTING not in ("", "0", "1"):
 # Compiled from Python sources that run without a compiler, too. A .pxd beside each tells C of its classes.
 AS_THEY_STAND = (
     "connection.py",
-    "aio/arrival.py",
     "aio/broadcast.py",
     "aio/facts.py",
     "aio/operation.py",
-    "aio/outlet.py",
     "aio/protocol.py",
     "aio/receiving.py",
     "aio/stream.py",
     "aio/transport.py",
     "aio/websocket.py",
 )
-# What runs for each message is compiled for speed, the codec most of all. Most code of the others is for what
-# happens once a connection: for size, except that a handful of instructions, as Py_DECREF is, is copied and
-# not called. Between the event loop and the codec it costs 1 to 2 % of the instructions, and saves a quarter.
-FOR_SPEED = ("fastframe.aio.arrival", "fastframe.aio.operation", "fastframe.aio.websocket")
+# The codec is compiled for speed. Most code of the others is for what happens once a connection: for size, except
+# that a handful of instructions, as Py_DECREF is, is copied and not called. Between the event loop and the codec it
+# costs 1 to 2 % of the instructions, and saves a quarter.
+# Once a connection, too, is how often their objects are made: no constructor needs a second way in for speed.
+MACROS = [("CYTHON_VECTORCALL_TPNEW", "0")]
 DIRECTIVES = {
     # Annotations are mypy's: Cython would read some of them otherwise.
     "annotation_typing": False,
@@ -98,8 +97,6 @@ class BuildExtension(build_ext):
 def optimization(name, is_msvc):
     if name == "fastframe._codec_c":
         return ["/O2"] if is_msvc else ["-O3"]
-    if name in FOR_SPEED:
-        return ["/O2"] if is_msvc else ["-O2"]
     return ["/O1"] if is_msvc else ["-Os", "--param", "max-inline-insns-size=6"]
 
 
@@ -114,6 +111,7 @@ def extensions():
         Extension(
             "fastframe." + source.rpartition(".")[0].replace("/", "."),
             [f"src/fastframe/{source}"],
+            define_macros=MACROS if source in AS_THEY_STAND else [],
             include_dirs=["src/fastframe/_kernels"],
             depends=sorted(path.as_posix() for path in included),
         )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aio_support import eventually, every_loop, spin
 
-from fastframe.aio.outlet import Outlet
+from fastframe.aio.transport import Outlet
 
 LIMIT = 10_000
 

@@ -281,8 +281,8 @@ def _documented(codec: ModuleType, name: str) -> bool:
 
 COMPILED_TOO = [
     "connection",
-    *(f"aio.{name}" for name in ("arrival", "broadcast", "facts", "operation", "outlet")),
-    *(f"aio.{name}" for name in ("protocol", "receiving", "stream", "transport", "websocket")),
+    *(f"aio.{name}" for name in ("broadcast", "facts", "operation", "protocol")),
+    *(f"aio.{name}" for name in ("receiving", "stream", "transport", "websocket")),
 ]
 
 

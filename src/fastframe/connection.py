@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSED", "CLOSING", "CONNECTING", "OPEN", "Connection", "State"]
 
-_CLEAN = (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY)
+_CLEAN = (None, CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY)
 
 
 class State(enum.IntEnum):
@@ -336,11 +336,8 @@ class Connection:
         """Build the exception that tells how the conversation ended, or is ending."""
         frames = [frame for frame in (self.close_received, self.close_sent) if frame is not None]
         complete = len(frames) == 2 or (bool(frames) and self.state is CLOSING)
-        clean = (
-            complete
-            and self.failure is None
-            and all(frame.close_code is None or frame.close_code in _CLEAN for frame in frames)
-        )
+        unclean = [frame for frame in frames if frame.close_code not in _CLEAN]
+        clean = complete and self.failure is None and not unclean
         kind = ConnectionClosedOK if clean else ConnectionClosedError
         return kind(self.close_received, self.close_sent, self.received_first, explanation)
 

@@ -1,6 +1,6 @@
 # The frame header (RFC 6455 section 5.2).
 
-cdef tuple OPCODES = tuple(Opcode(i) if FF_IS_OPCODE(i) else None for i in range(16))
+cdef tuple OPCODES = tuple([Opcode(i) if FF_IS_OPCODE(i) else None for i in range(16)])
 
 
 cdef object header_violation(int why, const ff_header *header, const ff_expectation *expect):

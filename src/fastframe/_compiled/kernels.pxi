@@ -83,7 +83,7 @@ cdef const ff_kernels *kernels_of_environment() except NULL:
 
 
 KERNELS = tuple(
-    ff_all_kernels[i].name.decode() for i in range(FF_KERNEL_COUNT) if ff_all_kernels[i].supported()
+    [ff_all_kernels[i].name.decode() for i in range(FF_KERNEL_COUNT) if ff_all_kernels[i].supported()]
 )
 cdef const ff_kernels *kernels = kernels_of_environment()
 KERNEL = kernels.name.decode()

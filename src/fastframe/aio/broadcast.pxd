@@ -4,8 +4,18 @@ from ..connection cimport Connection
 from .protocol cimport SocketProtocol
 
 
+@cython.final
+cdef class Prepared:
+    cdef dict _compressed
+    cdef object _opcode
+    cdef public object plain
+    cdef public object size
+
+    cdef object _compress(self, deflate)
+
+
 @cython.locals(protocol=SocketProtocol, connection=Connection, sent=list, skipped=list)
-cdef list _send_to_all(connections, prepared, limit)
+cdef list _send_to_all(connections, Prepared prepared, limit)
 
 
 cdef class _Cork:

@@ -14,8 +14,8 @@ __all__ = ["MessageChunks"]
 class Source(Protocol):
     """The connection that the chunks come from."""
 
-    async def attach(self, chunks: MessageChunks) -> None:
-        """Let the next message go to `chunks`."""
+    def attach(self, chunks: MessageChunks) -> Awaitable[None] | None:
+        """Let the next message go to `chunks`; what is to be awaited before asking again, None if done."""
 
     def anything(self) -> Awaitable[None]:
         """To be awaited for anything to be received."""
@@ -45,7 +45,8 @@ class MessageChunks(AsyncIterator[str | bytes]):
 
     async def __anext__(self) -> str | bytes:
         if not self._is_attached:
-            await self._source.attach(self)
+            while (before := self._source.attach(self)) is not None:
+                await before
             self._is_attached = True
         while not self._waiting:
             if self._is_abandoned:

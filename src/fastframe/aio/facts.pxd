@@ -1,5 +1,5 @@
 from ..connection cimport Connection
-from .outlet cimport Outlet
+from .transport cimport Outlet
 
 
 cdef class SocketFacts:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..handshake import Request, Response
     from ..liveness import Liveness
     from .backlog import Backlog
-    from .outlet import Outlet
+    from .transport import Outlet
 
 __all__ = ["SocketFacts"]
 

@@ -21,7 +21,6 @@ from .backlog import Backlog, append_message
 from .facts import SocketFacts
 from .frame_log import logged
 from .keepalive import Keepalive
-from .outlet import Outlet
 from .settings import (
     DEFAULT_MAX_QUEUE,
     DEFAULT_WRITE_LIMIT,
@@ -31,6 +30,7 @@ from .settings import (
     SlowConsumer,
     check_slow_consumer,
 )
+from .transport import Outlet
 
 if TYPE_CHECKING:
     from .._codec_c import Item

@@ -1,7 +1,6 @@
 cimport cython
 
-from .arrival cimport Arrival
-from .operation cimport Operation
+from .operation cimport Arrival, Operation
 from .protocol cimport SocketProtocol
 
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec import BACKEND
 from ..connection import OPEN
 from ..errors import ConnectionClosed, ConnectionClosedOK
-from .arrival import Arrival
 from .chunks import MessageChunks
-from .operation import Operation
+from .operation import Arrival, Operation
 from .protocol import SocketProtocol
 from .settings import OBJECT_SIZE
 
@@ -63,28 +62,6 @@ class ReceivingForm(SocketProtocol):
             RuntimeError: another coroutine is receiving.
         """
         return _receiving(self)
-
-    async def recv_many(self, most: int | None = None) -> list[str | bytes]:
-        """Wait for a message and take all that are there, `most` at most.
-
-        Raises:
-            ConnectionClosed, RuntimeError: as `recv`.
-            ValueError: `most` is not positive.
-        """
-        if most is not None and most < 1:
-            raise ValueError(f"most must be positive, got {most}")
-        while not self._messages:
-            await self._more()
-        count = len(self._messages) if most is None else min(most, len(self._messages))
-        return [self._take() for _ in range(count)]  # type: ignore[misc]
-
-    async def recv_latest(self) -> str | bytes:
-        """Wait for a message, and take the newest; the older ones are dropped.
-
-        Raises:
-            ConnectionClosed, RuntimeError: as `recv`.
-        """
-        return (await self.recv_many())[-1]
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -176,24 +153,28 @@ class ReceivingForm(SocketProtocol):
             self.resume_reading()
         return self._arrival.again()
 
-    async def attach(self, chunks: MessageChunks) -> None:
+    def attach(self, chunks: MessageChunks) -> Arrival | None:
         """Give the next message to `chunks`.
+
+        Returns:
+            What is to be awaited before this is asked again, or None if it is done.
 
         Raises:
             ConnectionClosed, RuntimeError: as `recv`.
         """
         if self._arrival.is_awaited:
-            self.anything()  # which refuses
+            self._wait()  # which refuses
         if self._chunks is not None:
             self._chunks.abandon()
-        while not self._messages and self._chunks is not None and not self._chunks.is_complete:
-            await self.anything()
+            if not (self._messages or self._chunks.is_complete):
+                return self._wait()
         self._chunks = chunks
         if self._messages:
             chunks.finish(self._take())  # type: ignore[arg-type]
         elif self.connection is not None and not (self._in_place or self._is_deaf):
             # In place, the read that is under way brings along what was read before.
             chunks.add(self.connection.take_chunk())
+        return None
 
     def drained(self) -> None:
         """All chunks there were have been taken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..codec import BACKEND
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from ..connection import Connection
     from .settings import Owner
 
 __all__ = ["WebSocketStream"]
@@ -43,6 +42,30 @@ class CoroutineForm(ReceivingForm):
     def _opened(self) -> None:
         self._owner.opened(self)
 
+    # Receiving; the rest of it is `ReceivingForm`'s, which has no coroutine function.
+
+    async def recv_many(self, most: int | None = None) -> list[str | bytes]:
+        """Wait for a message and take all that are there, `most` at most.
+
+        Raises:
+            ConnectionClosed, RuntimeError: as `recv`.
+            ValueError: `most` is not positive.
+        """
+        if most is not None and most < 1:
+            raise ValueError(f"most must be positive, got {most}")
+        while not self._messages:
+            await self._more()
+        count = len(self._messages) if most is None else min(most, len(self._messages))
+        return [self._take() for _ in range(count)]  # type: ignore[misc]
+
+    async def recv_latest(self) -> str | bytes:
+        """Wait for a message, and take the newest; the older ones are dropped.
+
+        Raises:
+            ConnectionClosed, RuntimeError: as `recv`.
+        """
+        return (await self.recv_many())[-1]
+
     # Sending.
 
     def send(self, message: str | Buffer | Iterable[Any] | AsyncIterable[Any]) -> Coroutine[Any, Any, None]:
@@ -61,7 +84,7 @@ class CoroutineForm(ReceivingForm):
         """
         return _sending(self, message)
 
-    def _begin_send(self, message: Any) -> Coroutine[Any, Any, None] | None:
+    def _begin_send(self, message: Any) -> Awaitable[None] | None:
         """Send a message if nothing stands in its way; return what is to be awaited otherwise."""
         connection = self.connection
         if connection is not None and self._policy is None and self._fragment_lock is None:
@@ -104,17 +127,13 @@ class CoroutineForm(ReceivingForm):
         elif not (self._corked or self._flush_scheduled):
             self.flush_soon()
 
-    async def _written(self, connection: Connection) -> None:
-        self._write_in_time(len(connection))
-        if self._writing_paused:
-            await self._drained()
-
-    async def _drained(self) -> None:
-        waiter = self._loop.create_future()
+    def _drained(self) -> asyncio.Future[None]:
+        """To be awaited until writing is not paused any more."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
         if self._drain_waiters is None:
             self._drain_waiters = []
         self._drain_waiters.append(waiter)
-        await waiter
+        return waiter
 
     def _writable(self) -> None:
         waiters, self._drain_waiters = self._drain_waiters, None
@@ -139,7 +158,9 @@ class CoroutineForm(ReceivingForm):
                         raise TypeError("the fragments of a message must be all str or all bytes-like")
                     connection.send_fragment(fragment, first=first, last=False)
                     first, is_text = False, isinstance(fragment, str)
-                    await self._written(connection)
+                    self._write_in_time(len(connection))
+                    if self._writing_paused:
+                        await self._drained()
             except BaseException:
                 # Half a message cannot be taken back.
                 if not first and connection.state is OPEN:
@@ -151,7 +172,9 @@ class CoroutineForm(ReceivingForm):
                 raise TypeError("a fragmented message needs a fragment")
             connection.send_fragment(b"", first=False, last=True)
             self._drain_backlog()
-            await self._written(connection)
+            self._write_in_time(len(connection))
+            if self._writing_paused:
+                await self._drained()
 
     async def ping(self, payload: bytes | str | None = None) -> asyncio.Future[float]:
         """Send a ping.

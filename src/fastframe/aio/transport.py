@@ -1,8 +1,14 @@
-"""A transport of sockets for event loops that only tell when a descriptor is ready, asyncio's selector loops.
+"""Sockets themselves: the way out past any transport, and the transport of asyncio's selector loops.
 
-asyncio's own is written in Python, and its share of a small message is about
-that of all of ours. To the protocol this one is the same. It is no subclass of
-`asyncio.Transport`, whose slot no compiled class can share.
+A transport's `write` takes about as long as the system call that it comes to,
+so an `Outlet` makes that call while nothing waits before it. What the system
+does not take at once is the transport's to send, so limits, `pause_writing`
+and errors stay its business.
+
+The transport of asyncio's selector loops is written in Python, and its share
+of a small message is about that of all of ours. To the protocol
+`SocketTransport` is the same. It is no subclass of `asyncio.Transport`, whose
+slot no compiled class can share.
 """
 
 from __future__ import annotations
@@ -10,21 +16,99 @@ from __future__ import annotations
 import asyncio
 import os
 import socket as socket_module
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import BACKEND
-from .outlet import send
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .protocol import SocketProtocol
 
-__all__ = ["SocketTransport"]
+__all__ = ["Outlet", "SocketTransport", "send"]
+
+# Until Python 3.12 asyncio copies all that it cannot send at once, and of 1 MiB that is most.
+_COPIES = sys.version_info < (3, 12)
 
 # What nothing to be written is: a deque takes 760 bytes, which an idle connection has no use for.
 _NOTHING: Final[deque[memoryview]] = deque()
+
+
+class Outlet:
+    """The way out of a connection.
+
+    Args:
+        transport: of the connection, once its handshake is done.
+        loop: its event loop.
+        limit: bytes that wait in the transport when it calls `pause_writing`.
+    """
+
+    __slots__ = ("_descriptor", "_is_clear", "_limit", "_piece", "_rest", "_transport")
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        self._transport = transport
+        self._descriptor = _descriptor_of(transport)
+        self._is_clear = False
+        self._limit = limit
+        # More than `limit`, so that it has to say when it is through.
+        copies = _COPIES and isinstance(transport, asyncio.Transport)
+        self._piece = limit + 65536 if copies else sys.maxsize
+        self._rest: memoryview | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes written that the system has not taken."""
+        size: int = self._transport.get_write_buffer_size()
+        return size if self._rest is None else size + len(self._rest)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write; not before `resume` if the transport has called `pause_writing`."""
+        if self._is_direct():
+            sent = send(self._descriptor, data)
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._hand_over(data)
+
+    def write_two(self, header: bytes, payload: bytes) -> None:
+        """Write both without joining them."""
+        self.write(header)
+        # A view: of bytes, asyncio before Python 3.12 copies what is left after each write.
+        self.write(memoryview(payload))
+
+    def resume(self) -> None:
+        """Go on with what was too much for the transport."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            self.write(rest)
+
+    def finish(self, data: bytes) -> None:
+        """Give the transport all there is, for it to be closed behind it; nothing may follow."""
+        rest, self._rest = self._rest, None
+        for part in (rest, data):
+            if part:
+                self._transport.write(part)
+
+    def _is_direct(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        if not self._is_clear:
+            # From here on it stays clear for as long as the system takes all that we write.
+            self._is_clear = self._transport.get_write_buffer_size() == 0
+        return self._is_clear
+
+    def _hand_over(self, data: bytes | memoryview) -> None:
+        self._is_clear = False
+        transport = self._transport
+        while len(data) > self._piece:
+            transport.write(data[: self._piece])
+            data = data[self._piece :]
+            if transport.get_write_buffer_size() > self._limit:
+                self._rest = memoryview(data)
+                return
+        transport.write(data)
 
 
 class SocketTransport:
@@ -316,6 +400,21 @@ class SocketTransport:
         return f"<{type(self).__name__} {state} fd={self._descriptor} {self._extra[0]}>"
 
 
+def _descriptor_of(transport: Any) -> int:
+    """That of a socket to be written to; -1 where there is TLS, or where sockets are no files."""
+    if os.name != "posix" or transport.get_extra_info("sslcontext") is not None:
+        return -1
+    socket = transport.get_extra_info("socket")
+    return -1 if socket is None else int(socket.fileno())
+
+
+def _write(descriptor: int, data: Buffer) -> int:
+    try:
+        return os.write(descriptor, data)
+    except OSError:
+        return 0  # the transport will find out why
+
+
 def _receive(descriptor: int, buffer: Buffer) -> int:
     try:
         return os.readv(descriptor, [buffer])
@@ -323,8 +422,8 @@ def _receive(descriptor: int, buffer: Buffer) -> int:
         return -1
 
 
-# Compiled, it needs no exception to say that there is nothing.
+# Compiled, they need no exception to say that there is nothing, or that nothing was sent.
 if BACKEND == "compiled":
-    from ._native import receive
+    from ._native import receive, send
 else:
-    receive = _receive
+    receive, send = _receive, _write
