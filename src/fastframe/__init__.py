@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from .deflate import PerMessageDeflate
     from .handshake import Request, Response
     from .http_headers import Headers
-    from .recorder import RecordedFrame, replay
+    from .recorder import RecordedFrame
+    from .replaying import replay
 
 __version__ = "0.1.0"
 
@@ -126,7 +127,7 @@ _LATE = {
     "connect": "aio.client",
     "install": "adapters",
     "prepare": "aio.broadcast",
-    "replay": "recorder",
+    "replay": "replaying",
     "serve": "aio.server",
     "status": "adapters",
     "uninstall": "adapters",

@@ -344,22 +344,24 @@ class MessageDecoder:
 
     def _read_frame(self, data: bytes, position: int, items: list[Item]) -> int:
         """Read one frame of any kind, or hold what there is of it."""
+        recorder = self._recorder
         try:
             header = read_header(data, position, self._expected)
         except ProtocolError:
-            self._recorder.refuse(data, position, self._expected)
+            recorder.refuse(data, position, self._expected)
             raise
         if header is None:
             self._held = data[position:]
             return len(data)
         first, length, key, start = header
         if not self._held_header:
-            self._recorder.record((first, length))
+            recorder.record((first, length))
         if first & _CONTROL_BIT:
             return self._read_control_frame(data, position, header, items)
         self._check_data_frame(first, length)
         opcode, fin = first & 0x0F, first >= FIN
-        self._recorder.note_fragment(opcode != _NO_MESSAGE, fin)
+        if fin == (opcode == _NO_MESSAGE):
+            recorder.note_end_of_fragments(fin)
         stop = start + length
         if fin and opcode != _NO_MESSAGE and stop <= len(data):
             payload = data[start:stop]

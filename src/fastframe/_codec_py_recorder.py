@@ -37,12 +37,12 @@ class Recorder:
         """`read_header` has refused the next header."""
         self._refused = refused_header(data, position, expected)
 
-    def note_fragment(self, is_first: bool, is_last: bool) -> None:
-        """The header recorded last is in its place as a frame of a message."""
-        if is_first and not is_last:
-            self._opening, self._ending = self._accepted[-1], None
-        elif is_last and not is_first:
+    def note_end_of_fragments(self, is_last: bool) -> None:
+        """The header recorded last is that of the last frame, or the first, of a message in several."""
+        if is_last:
             self._ending = self._accepted[-1]
+        else:
+            self._opening, self._ending = self._accepted[-1], None
 
     def frames(self, masked: bool) -> tuple[RecordedFrame, ...]:
         """Give them names; `masked` is what all of those in order are, or are not."""
@@ -50,11 +50,9 @@ class Recorder:
         from .recorder import recorded
 
         accepted = [*self._accepted]
-        if self._opening is not None and not self._has(self._opening):
-            if self._ending is None or self._has(self._ending):
-                accepted.insert(0, self._opening)
+        # Each is itself alone, even if another one says the same.
+        known = {id(header) for header in accepted}
+        opening, ending = self._opening, self._ending
+        if opening is not None and id(opening) not in known and (ending is None or id(ending) in known):
+            accepted.insert(0, opening)
         return recorded(accepted, masked, self._refused)
-
-    def _has(self, header: tuple[int, int]) -> bool:
-        # That very header, not one like it.
-        return any(found is header for found in self._accepted)
