@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from .deflate import PerMessageDeflate
     from .handshake import Request, Response
     from .http_headers import Headers
+    from .recorder import RecordedFrame
+    from .replaying import replay
 
 __version__ = "0.1.0"
 
@@ -79,6 +81,7 @@ __all__ = [
     "Pong",
     "ProtocolError",
     "ProxyError",
+    "RecordedFrame",
     "RejectedByServer",
     "Request",
     "Response",
@@ -101,6 +104,7 @@ __all__ = [
     "is_valid_utf8",
     "parse_header",
     "prepare",
+    "replay",
     "serve",
     "status",
     "uninstall",
@@ -111,6 +115,7 @@ _LATE = {
     "Connection": "connection",
     "Headers": "http_headers",
     "PerMessageDeflate": "deflate",
+    "RecordedFrame": "recorder",
     "Request": "handshake",
     "Response": "handshake",
     "Server": "aio.server",
@@ -122,6 +127,7 @@ _LATE = {
     "connect": "aio.client",
     "install": "adapters",
     "prepare": "aio.broadcast",
+    "replay": "replaying",
     "serve": "aio.server",
     "status": "adapters",
     "uninstall": "adapters",

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, TypeAlias, final
 from typing_extensions import Buffer
 
 from .frames import Close, Frame, FrameHeader, Ping, Pong, Role
+from .recorder import RecordedFrame
 
 Item: TypeAlias = str | bytes | Ping | Pong | Close
 Inflate: TypeAlias = Callable[[bytes, int | None], bytes]
@@ -95,6 +96,8 @@ class MessageDecoder:
     def close(self) -> Close | None: ...
     @property
     def control_frames(self) -> int: ...
+    @property
+    def last_frames(self) -> tuple[RecordedFrame, ...]: ...
     @property
     def retained(self) -> int: ...
     def receive(self, data: Buffer, size: int | None = None) -> list[Item]: ...

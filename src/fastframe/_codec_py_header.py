@@ -7,6 +7,7 @@ from struct import Struct
 
 from . import _mistakes, _violations
 from ._codec_py_kernels import as_bytes, byte_view
+from .errors import ProtocolError
 from .frames import MAX_CONTROL_PAYLOAD, MAX_PAYLOAD_LENGTH, Opcode, Role
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ __all__ = [
     "header_bytes",
     "read_header",
     "received_bytes",
+    "refused_header",
 ]
 
 FIN = 0x80
@@ -161,6 +163,25 @@ def read_header(
     if len(data) < payload:
         return None
     return first, length, data[position:payload], payload
+
+
+def refused_header(data: bytes, position: int, expected: Expectation) -> tuple[int, bool, int, int]:
+    """Read what `read_header` has refused, as far as it had read it.
+
+    Returns:
+        The first byte, whether the mask bit is set, the payload's length, and how many bits told it.
+    """
+    first, second = data[position], data[position + 1]
+    masked, length = second >= MASK, second & 0x7F
+    try:
+        _check_first_bytes(first, second, expected)
+    except ProtocolError:
+        return first, masked, length, 7
+    if length == _LENGTH_16:
+        return first, masked, _read_16(data, position + 2)[0], 16
+    if length == _LENGTH_64:
+        return first, masked, _read_64(data, position + 2)[0], 64
+    return first, masked, length, 7
 
 
 def first_byte(opcode: int, fin: bool, rsv1: bool, rsv2: bool, rsv3: bool) -> int:

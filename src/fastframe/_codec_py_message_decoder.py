@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import _mistakes, _violations
 from ._codec_py_header import FIN, RSV1, check_role, checked_limit, expectation, read_header, received_bytes
 from ._codec_py_kernels import UTF8_ACCEPT, UTF8_REJECT, mask_region, masked, rotated, scan_utf8
+from ._codec_py_recorder import Recorder
 from ._codec_py_whole_messages import read_whole_masked, read_whole_unmasked
 from .errors import ProtocolError
 from .frames import (
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias, TypeVar, final
 
     from typing_extensions import Buffer
+
+    from .recorder import RecordedFrame
 
     Item: TypeAlias = str | bytes | Ping | Pong | Close
     Inflate: TypeAlias = Callable[[bytes, int | None], bytes]
@@ -96,6 +99,7 @@ class MessageDecoder:
         "_opcode",
         "_payload",
         "_read_whole",
+        "_recorder",
         "_taken",
         "_text_as_bytes",
         "_utf8",
@@ -130,6 +134,7 @@ class MessageDecoder:
         self._busy = False
         self._view: memoryview | None = None
         self._read_whole = read_whole_masked if role is Role.SERVER else read_whole_unmasked
+        self._recorder = Recorder()
         self._forget()
 
     @property
@@ -151,6 +156,14 @@ class MessageDecoder:
     def retained(self) -> int:
         """Bytes held: of an unfinished header, and of the payloads of what is under way."""
         return self._have + len(self._held) - self._held_header
+
+    @property
+    def last_frames(self) -> tuple[RecordedFrame, ...]:
+        """The frame headers that came last, oldest first: eight that were in order, and one that was refused.
+
+        If a message in fragments goes on in them, its first frame comes before.
+        """
+        return self._recorder.frames(self._expected.role is Role.SERVER)
 
     def receive(self, data: Buffer, size: int | None = None) -> list[Item]:
         """Decode the next bytes of the stream.
@@ -279,6 +292,7 @@ class MessageDecoder:
             self._forget()
             if isinstance(error, ProtocolError):
                 error.decoded = [*items]
+                error.last_frames = self.last_frames
             raise
         finally:
             self._busy = False
@@ -315,28 +329,39 @@ class MessageDecoder:
         if self._held:
             data = self._held + data
             self._held = b""
-            self._held_header = 0
         position, end = 0, len(data)
+        record = self._recorder.record
         while position < end:
             if self._missing:
                 position = self._read_payload(data, position, items)
                 continue
             if self._opcode == _NO_MESSAGE:
-                position = self._read_whole(data, position, self._max_whole_size, self._text_as_bytes, items)
+                position = self._read_whole(
+                    data, position, self._max_whole_size, self._text_as_bytes, items, record
+                )
             if position < end:
                 position = self._read_frame(data, position, items)
 
     def _read_frame(self, data: bytes, position: int, items: list[Item]) -> int:
         """Read one frame of any kind, or hold what there is of it."""
-        header = read_header(data, position, self._expected)
+        recorder = self._recorder
+        try:
+            header = read_header(data, position, self._expected)
+        except ProtocolError:
+            recorder.refuse(data, position, self._expected)
+            raise
         if header is None:
             self._held = data[position:]
             return len(data)
         first, length, key, start = header
+        if not self._held_header:
+            recorder.record((first, length))
         if first & _CONTROL_BIT:
             return self._read_control_frame(data, position, header, items)
         self._check_data_frame(first, length)
         opcode, fin = first & 0x0F, first >= FIN
+        if fin == (opcode == _NO_MESSAGE):
+            recorder.note_end_of_fragments(fin)
         stop = start + length
         if fin and opcode != _NO_MESSAGE and stop <= len(data):
             payload = data[start:stop]
@@ -381,6 +406,7 @@ class MessageDecoder:
     ) -> int:
         first, length, key, start = header
         opcode = first & 0x0F
+        self._held_header = 0
         if first & RSV1:
             raise _violations.compressed_control_frame(opcode)
         stop = start + length

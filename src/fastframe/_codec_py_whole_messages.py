@@ -14,11 +14,13 @@ from .frames import Opcode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     from .frames import Close, Ping, Pong
 
     Item: TypeAlias = str | bytes | Ping | Pong | Close
+    Record: TypeAlias = Callable[[tuple[int, int]], None]
 
 __all__ = ["read_whole_masked", "read_whole_unmasked"]
 
@@ -35,7 +37,7 @@ _LENGTH_16 = 126
 
 
 def read_whole_masked(
-    data: bytes, position: int, max_size: int, text_as_bytes: bool, items: list[Item]
+    data: bytes, position: int, max_size: int, text_as_bytes: bool, items: list[Item], record: Record
 ) -> int:
     """Read messages of one masked frame each, for as long as they come one after another.
 
@@ -45,14 +47,16 @@ def read_whole_masked(
         max_size: bytes in a message at most.
         text_as_bytes: append text as it came, validated.
         items: the messages are appended to it.
+        record: called with each frame's first byte and its payload's length.
 
     Returns:
         Where the first frame starts that is anything else, unfinished, or
         wrong in any way.
     """
     end = len(data)
+    last = end - _SHORT_HEADER_SIZE
     append = items.append
-    while position <= end - _SHORT_HEADER_SIZE:
+    while position <= last:
         first, length, key = _read_short_header(data, position)
         if first != _WHOLE_BINARY and first != _WHOLE_TEXT:
             break
@@ -82,17 +86,19 @@ def read_whole_masked(
             except UnicodeDecodeError:
                 break
             append(message if text_as_bytes else text)
+        record((first, length))
         position = stop
     return position
 
 
 def read_whole_unmasked(
-    data: bytes, position: int, max_size: int, text_as_bytes: bool, items: list[Item]
+    data: bytes, position: int, max_size: int, text_as_bytes: bool, items: list[Item], record: Record
 ) -> int:
     """As `read_whole_masked`, for frames that are not masked."""
     end = len(data)
+    last = end - 4
     append = items.append
-    while position <= end - 4:
+    while position <= last:
         first, length = data[position], data[position + 1]
         if first != _WHOLE_BINARY and first != _WHOLE_TEXT:
             break
@@ -116,5 +122,6 @@ def read_whole_unmasked(
             except UnicodeDecodeError:
                 break
             append(message if text_as_bytes else text)
+        record((first, length))
         position = stop
     return position

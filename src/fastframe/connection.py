@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ._codec_c import Item
     from .deflate import DeflateCodec
+    from .recorder import RecordedFrame
 
 __all__ = ["CLOSED", "CLOSING", "CONNECTING", "OPEN", "Connection", "State"]
 
@@ -196,6 +197,11 @@ class Connection:
         """Bytes held of what is under way: `MessageDecoder.retained`."""
         return self._decoder.retained
 
+    @property
+    def last_frames(self) -> tuple[RecordedFrame, ...]:
+        """The frame headers that came last: `MessageDecoder.last_frames`."""
+        return self._decoder.last_frames
+
     def send(self, message: str | Buffer) -> None:
         """Append a message: a str as text, anything bytes-like as binary.
 
@@ -337,9 +343,10 @@ class Connection:
         frames = [frame for frame in (self.close_received, self.close_sent) if frame is not None]
         complete = len(frames) == 2 or (bool(frames) and self.state is CLOSING)
         unclean = [frame for frame in frames if frame.close_code not in _CLEAN]
-        clean = complete and self.failure is None and not unclean
-        kind = ConnectionClosedOK if clean else ConnectionClosedError
-        return kind(self.close_received, self.close_sent, self.received_first, explanation)
+        received, sent, first = self.close_received, self.close_sent, self.received_first
+        if complete and self.failure is None and not unclean:
+            return ConnectionClosedOK(received, sent, first, explanation)
+        return ConnectionClosedError(received, sent, first, explanation, self.last_frames)
 
     def _answer(self, items: Iterable[Item]) -> None:
         for item in items:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .frames import Close
     from .handshake import Response
+    from .recorder import RecordedFrame
 
 __all__ = [
     "ConnectionClosed",
@@ -63,6 +64,8 @@ class ProtocolError(FastframeError):
         decoded: what the call that raised had decoded before it met the
             violation, oldest first; nothing the peer sent before its mistake
             is lost.
+        last_frames: the frame headers that came last, if a `MessageDecoder`
+            met the violation: what its `last_frames` is. They can be replayed.
     """
 
     close_code: int = 1002
@@ -70,6 +73,7 @@ class ProtocolError(FastframeError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.decoded: list[object] = []
+        self.last_frames: tuple[RecordedFrame, ...] = ()
 
 
 class InvalidUtf8(ProtocolError):
@@ -154,6 +158,8 @@ class ConnectionClosed(FastframeError):
         sent: our close frame, or None if none was sent.
         received_first: whether the peer's came before ours went out; None
             unless there were both.
+        last_frames: the frame headers that the peer sent last, as
+            `MessageDecoder.last_frames`; empty if it ended as it should.
     """
 
     def __init__(
@@ -162,12 +168,14 @@ class ConnectionClosed(FastframeError):
         sent: Close | None,
         received_first: bool | None = None,
         explanation: str = "",
+        last_frames: tuple[RecordedFrame, ...] = (),
     ) -> None:
         self.received = received
         self.sent = sent
         self.received_first = received_first
         self.explanation = explanation
-        super().__init__(received, sent, received_first, explanation)
+        self.last_frames = last_frames
+        super().__init__(received, sent, received_first, explanation, last_frames)
 
     def __str__(self) -> str:
         if self.received is None and self.sent is None:

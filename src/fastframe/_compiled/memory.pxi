@@ -203,3 +203,29 @@ cdef object landing_take(Landing *landing):
     cdef object result = <object>landing.obj
     landing_clear(landing)
     return result
+
+
+@cython.final
+cdef class _Window:
+    """The memory behind a `get_buffer`, and what keeps it alive: the object that it is part of."""
+
+    cdef object owner
+    cdef uint8_t *data
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        # Not by PyBuffer_FillInfo: Cython has put a reference to None into view.obj, which that would lose.
+        view.obj = self
+        view.buf = self.data
+        view.len = self.size
+        view.itemsize = 1
+        view.readonly = 0
+        view.ndim = 1
+        view.format = <char *>b"B" if flags & PyBUF_FORMAT else NULL
+        view.shape = &view.len if flags & PyBUF_ND else NULL
+        view.strides = &view.itemsize if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        view.suboffsets = NULL
+        view.internal = NULL
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass

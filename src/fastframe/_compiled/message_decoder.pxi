@@ -8,32 +8,6 @@ cdef enum Target:
 
 
 @cython.final
-cdef class _Window:
-    """The memory behind a `get_buffer`, and what keeps it alive: the object that it is part of."""
-
-    cdef object owner
-    cdef uint8_t *data
-    cdef Py_ssize_t size
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        # Not by PyBuffer_FillInfo: Cython has put a reference to None into view.obj, which that would lose.
-        view.obj = self
-        view.buf = self.data
-        view.len = self.size
-        view.itemsize = 1
-        view.readonly = 0
-        view.ndim = 1
-        view.format = <char *>b"B" if flags & PyBUF_FORMAT else NULL
-        view.shape = &view.len if flags & PyBUF_ND else NULL
-        view.strides = &view.itemsize if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
-        view.suboffsets = NULL
-        view.internal = NULL
-
-    def __releasebuffer__(self, Py_buffer *view):
-        pass
-
-
-@cython.final
 cdef class MessageDecoder:
     """Turns the bytes of a connection into messages, however they are cut.
 
@@ -64,6 +38,9 @@ cdef class MessageDecoder:
         retained: bytes held of an unfinished message, frame or header.
         control_frames: how many of the items of the last call are `Ping`,
             `Pong` or `Close`; 0 tells that all are messages.
+        last_frames: the headers that came last, as `RecordedFrame`s, oldest
+            first: eight that were in order, and the one that was refused. If a
+            message in fragments goes on in them, its first frame comes before.
     """
 
     cdef ff_expectation expect
@@ -89,6 +66,7 @@ cdef class MessageDecoder:
     cdef uint64_t taken         # bytes of it that take_chunk has handed out
     cdef unsigned utf8_state
 
+    cdef Recorder recorder
     cdef _Window window          # what get_buffer has handed out
     cdef object view
     cdef bint busy
@@ -125,6 +103,10 @@ cdef class MessageDecoder:
     @property
     def retained(self):
         return self.kept.size + self.landing.size + self.control_size
+
+    @property
+    def last_frames(self):
+        return recorded_frames(&self.recorder, &self.header, self.expect.mask_bit != 0)
 
     def receive(self, data, size=None):
         """Decode the next bytes.
@@ -275,6 +257,8 @@ cdef class MessageDecoder:
             self.error = error
             self.target = NO_FRAME
             landing_clear(&self.landing)
+            if isinstance(error, ProtocolError):
+                error.last_frames = self.last_frames
         return with_decoded(error, items)
 
     cdef int forget_window(self) except -1:
@@ -288,36 +272,17 @@ cdef class MessageDecoder:
         return 0
 
     cdef int decode(self, const uint8_t *p, size_t n, list items) except -1:
-        cdef size_t used = 0, take
-        cdef int size, not_ascii
-        cdef uint64_t length
+        cdef size_t used, take
+        cdef int not_ascii
         if self.window is not None:
             self.forget_window()
         while n and self.close is None:
             if self.target == NO_FRAME:
-                size = next_header(&self.kept, p, n, &self.expect, &self.header, &used)
-                if size < 0:
-                    raise header_violation(size, &self.header, &self.expect)
+                used = self.next_frame(p, n, items)
+                if self.target == NO_FRAME:
+                    return 0
                 p += used
                 n -= used
-                if size == 0:
-                    return 0
-                length = self.header.payload_length
-                if (
-                    length <= n
-                    and self.opcode == 0
-                    and (self.header.first == 0x82 or self.header.first == 0x81)
-                    and length <= self.max_message_size
-                ):
-                    # What nearly every frame is: whole, alone, not compressed.
-                    if self.header.first == 0x82:
-                        PyList_Append(items, self.whole_binary(p, <size_t>length))
-                    else:
-                        PyList_Append(items, self.whole_text(p, <size_t>length))
-                    p += length
-                    n -= <size_t>length
-                    continue
-                self.begin_frame()
             take = <size_t>min(<uint64_t>n, self.missing)
             if self.target == CONTROL:
                 kernels.mask(self.control + self.control_size, p, take, self.header.masking_key)
@@ -335,6 +300,43 @@ cdef class MessageDecoder:
             if self.missing == 0:
                 self.end_frame(items)
         return 0
+
+    cdef size_t next_frame(self, const uint8_t *p, size_t n, list items) except? 0:
+        """Begin the next frame that is no message by itself; those that are come first.
+
+        Returns the bytes up to its payload: all, if it has not begun.
+        """
+        cdef size_t used = 0, left = n
+        cdef int size
+        cdef uint64_t length
+        cdef bint is_first = self.opcode == 0
+        while left:
+            size = next_header(&self.kept, p, left, &self.expect, &self.header, &used)
+            if size < 0:
+                record_refusal(&self.recorder, size, &self.header)
+                raise header_violation(size, &self.header, &self.expect)
+            p += used
+            left -= used
+            if size == 0:
+                break
+            record_header(&self.recorder, &self.header)
+            length = self.header.payload_length
+            if (
+                length > left
+                or not is_first
+                or (self.header.first != 0x82 and self.header.first != 0x81)
+                or length > self.max_message_size
+            ):
+                self.begin_frame()
+                break
+            # What nearly every frame is: whole, alone, not compressed.
+            if self.header.first == 0x82:
+                PyList_Append(items, self.whole_binary(p, <size_t>length))
+            else:
+                PyList_Append(items, self.whole_text(p, <size_t>length))
+            p += length
+            left -= <size_t>length
+        return n - left
 
     cdef inline object whole_binary(self, const uint8_t *p, size_t n):
         message = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>n)
@@ -393,6 +395,7 @@ cdef class MessageDecoder:
                 int(self.taken) + self.landing.size + self.missing, self.max_message_size
             )
         self.fragments += 1
+        record_fragment(&self.recorder, &self.header)
         if opcode != 0:
             self.opcode = opcode
             self.landing.is_str = opcode == 1 and not (self.compressed or self.text_as_bytes)

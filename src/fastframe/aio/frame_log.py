@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..connection import Connection
-    from ..errors import ProtocolError
+    from ..errors import ConnectionClosedError, ProtocolError
     from .protocol import SocketProtocol
 
-__all__ = ["LOGGERS", "FrameLines", "logged"]
+__all__ = ["LOGGERS", "FrameLines", "log_abnormal_end", "logged"]
 
 LOGGERS: Final = {role: logging.getLogger(f"fastframe.{role.value}") for role in Role}
 """Children of the logger ``fastframe``: ``fastframe.server`` and ``fastframe.client``."""
@@ -117,7 +117,7 @@ class LoggedConnection(WatchedConnection):
     def end(self) -> None:
         """See `Connection`."""
         super().end()
-        self._write(f"closed: {self.closed_exception()}")
+        self._write(f"closed: {_escaped(str(self.closed_exception()))}")
 
 
 def logged(connection: Connection, protocol: SocketProtocol) -> Connection:
@@ -132,6 +132,16 @@ def logged(connection: Connection, protocol: SocketProtocol) -> Connection:
 
     _log_handshake(protocol, connection.role, write)
     return LoggedConnection(connection, write)
+
+
+def log_abnormal_end(protocol: SocketProtocol, role: Role, error: ConnectionClosedError) -> None:
+    """Tell at INFO, as it may be any peer's doing, how a connection ended and what frames came before."""
+    logger = LOGGERS[role]
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    frames = ", ".join(map(str, error.last_frames)) or "none"
+    peer, story = _address(protocol.remote_address), _escaped(str(error))
+    logger.info("%s ended abnormally: %s; last frames received: %s", peer, story, frames)
 
 
 def _log_handshake(protocol: SocketProtocol, role: Role, write: Callable[[str], None]) -> None:

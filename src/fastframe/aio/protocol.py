@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import BACKEND
 from ..connection import CLOSED, OPEN
-from ..errors import ConnectionClosed
+from ..errors import ConnectionClosed, ConnectionClosedError
 from ..frames import Close, CloseCode, Ping, Pong, Role
 from ..liveness import Liveness
 from .backlog import Backlog, append_message
 from .facts import SocketFacts
-from .frame_log import logged
+from .frame_log import log_abnormal_end, logged
 from .keepalive import Keepalive
 from .settings import (
     DEFAULT_MAX_QUEUE,
@@ -221,6 +221,8 @@ class SocketProtocol(SocketFacts):
             self._explanation = f"{type(exc).__name__}: {exc}"
         connection.end()
         error = connection.closed_exception(self._explanation)
+        if isinstance(error, ConnectionClosedError):
+            log_abnormal_end(self, connection.role, error)
         if self._pongs:
             for waiter, _ in self._pongs.values():
                 if not waiter.done():
