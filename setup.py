@@ -47,9 +47,9 @@ AS_THEY_STAND = (
     "aio/transport.py",
     "aio/websocket.py",
 )
-# The codec is compiled for speed. Most code of the others is for what happens once a connection: for size, except
-# that a handful of instructions, as Py_DECREF is, is copied and not called. Between the event loop and the codec it
-# costs 1 to 2 % of the instructions, and saves a quarter.
+# The codec is compiled for speed. Most code of the others is for what happens once a connection: for size,
+# except that a handful of instructions, as Py_DECREF is, is copied and not called. Between the event loop and
+# the codec it costs 1 to 2 % of the instructions, and saves a quarter.
 # Once a connection, too, is how often their objects are made: no constructor needs a second way in for speed.
 MACROS = [("CYTHON_VECTORCALL_TPNEW", "0")]
 DIRECTIVES = {
