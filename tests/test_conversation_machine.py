@@ -134,6 +134,7 @@ class Conversation(RuleBasedStateMachine):
             if last:
                 account.sent.append("".join(account.fragments))
                 account.fragments.clear()
+            assert self.halves[0][end].connection.is_fragmenting is not last
 
     @rule(end=ENDS, payload=CONTROL)
     def ping(self, end: int, payload: bytes) -> None:
@@ -208,11 +209,11 @@ class Conversation(RuleBasedStateMachine):
         self.leave(end)
         self.arrive(end, ALL, False)
 
-    @rule(really=RARELY, again=RARELY)
+    @rule(really=RARELY)
     @precondition(lambda self: not self.is_lost)
-    def lose(self, really: bool, again: bool) -> None:
+    def lose(self, really: bool) -> None:
         """The network breaks: both ends are told, and what was on its way is lost."""
-        self.is_lost = really and again
+        self.is_lost = really
         if not self.is_lost:
             return
         for end in (CLIENT, SERVER):
@@ -270,6 +271,8 @@ class Conversation(RuleBasedStateMachine):
             answered = [pong for pong in self.accounts[one].pongs if not pong.startswith(b"unasked")]
             asked = iter(self.accounts[one].pings)
             assert all(pong in asked for pong in answered)
+            if all(end.state is State.OPEN for end in ends):
+                assert answered[-1:] == self.accounts[one].pings[-1:]
         assert {end.state for end in ends} in ({State.OPEN}, {State.CLOSING})
         assert all(end.finished is (end.state is State.CLOSING) for end in ends)
 

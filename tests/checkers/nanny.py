@@ -77,7 +77,8 @@ def main(arguments: list[str]) -> int:
     status = int(pytest.main(arguments, plugins=[Reports()]))
     # What is said between two tests, and as the last one ends.
     left = [*at_import, *found()]
-    print("\n".join([*left, f"refnanny: {len(left)} reports outside of tests"]))
+    verdict = "tests passed, no reports" if status == 0 else "tests failed or reported"
+    print("\n".join([*left, f"refnanny: {verdict}, {len(left)} reports outside of tests"]))
     return status or int(bool(left))
 
 
