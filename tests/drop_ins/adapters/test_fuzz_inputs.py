@@ -1,4 +1,4 @@
-"""Every input that is kept for the adapters' fuzz targets, and every one that once failed, without a fuzzer."""
+"""Every input that is kept for the adapters' fuzz targets, and every one that failed, without a fuzzer."""
 
 from __future__ import annotations
 
