@@ -15,7 +15,7 @@ DOCS := $(shell find docs -type f -not -path 'docs/_build/*')
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo tour test test-pure test-pythons suite kernels autobahn peers attacks soak fuzz fuzzing leaks \
+.PHONY: help demo tour test test-pure test-pythons suite kernels autobahn peers attacks soak fuzz fuzzing leaks refnanny valgrind threads \
 	drop-ins inside within drop-ins-newest newest drop-ins-oldest oldest beside portability \
 	bench bench-servers bench-drop-ins saved instructions sanitize lint workflows types docs wheels clean FORCE
 
@@ -69,6 +69,15 @@ sanitize: $(VENV)/.test ## run the suite under ASan and UBSan
 
 leaks: $(VENV)/.created ## look for references left behind; needs python3.11-dbg
 	PIP_PYTHON=$(BIN)/python bash tests/checkers/leaks.sh
+
+refnanny: $(VENV)/.created ## the suite of all that is compiled, each function's references accounted for; needs python3.11-dbg
+	PIP_PYTHON=$(BIN)/python bash tests/checkers/refnanny.sh
+
+valgrind: $(VENV)/.created ## run the codec's tests under valgrind's memcheck; needs Debian's python3.11 and its headers
+	PIP_PYTHON=$(BIN)/python bash tests/checkers/valgrind.sh
+
+threads: $(VENV)/.test ## several threads on the kernels and on the extension, under ThreadSanitizer
+	PYTHON=$(BIN)/python bash tests/checkers/threads.sh
 
 fuzz: ## fuzz every target, some seconds each (FUZZ='--seconds 600 --target inflate': longer; FUZZ=--help: what else)
 	@$(MAKE) --no-print-directory fuzzing VENV=.venvs/fuzz

@@ -31,3 +31,10 @@ int race(void) {
     pthread_join(b, NULL);
     return shared;
 }
+
+/* Memory that nobody points to any more. */
+void lose(void) {
+    char *volatile p = malloc(100);
+    p = NULL;
+    (void)p;
+}

@@ -113,8 +113,8 @@ cdef extern from *:
     static void ff_keep_freed_memory(void) {
     #ifdef __GLIBC__
         static int is_done;
-        if (is_done) return;
-        is_done = 1;
+        /* Without the GIL two threads may come here at once. */
+        if (__atomic_exchange_n(&is_done, 1, __ATOMIC_RELAXED)) return;
         void *volatile block = malloc(4u << 20);
         free(block);
     #endif
