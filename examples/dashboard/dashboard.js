@@ -5,7 +5,7 @@ const LONGEST_WAIT = 8000;
 const PLOTS = {
   cpu: { unit: " %", least: 5, digits: 1 },
   delay: { unit: " ms", least: 2, digits: 1 },
-  viewers: { unit: "", least: 4, digits: 0 },
+  viewers: { unit: "", least: 2, digits: 0 },
 };
 
 const $ = (id) => document.getElementById(id);
@@ -85,10 +85,10 @@ function drawPlot(canvas, values, { unit, least }) {
   pen.stroke();
 }
 
-/** The next of 1, 2, 5, 10, 20, 50 and so on. */
+/** The next of 1, 2, 4, 6, 8, 10, 20 and so on: a figure whose half is one, too. */
 function roundedUp(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= value);
+  return [1, 2, 4, 6, 8, 10].map((factor) => factor * power).find((each) => each >= value);
 }
 
 addEventListener("resize", draw);
