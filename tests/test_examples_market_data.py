@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import time
 from collections import defaultdict
 from typing import Any
@@ -125,6 +126,23 @@ async def test_a_server_that_accepts_and_hangs_up_is_not_hammered() -> None:
     waits = [later - earlier for earlier, later in itertools.pairwise(came)]
     # Half of each wait at least: 0.5 s, 1 s, 2 s.
     assert len(waits) == 3 and all(wait >= least for wait, least in zip(waits, (0.25, 0.5, 1), strict=True))
+
+
+@bounded
+async def test_waits_start_over_once_data_has_come() -> None:
+    async def one_price(connection: ServerConnection) -> None:
+        await connection.send(json.dumps({"type": "hello", "run": "the same", "symbols": ["ACME"]}))
+        latest = json.loads(await connection.recv())["subscribe"]["ACME"]
+        update = {"type": "update", "symbol": "ACME", "number": latest + 1, "price": 1}
+        await connection.send(json.dumps(update))
+
+    async with serve(one_price, "127.0.0.1", 0) as stranger:
+        port = stranger.sockets[0].getsockname()[1]
+        async with program(CLIENT, "ACME", "--uri", f"ws://127.0.0.1:{port}/") as client:
+            await client.logged("again in", 4)
+            waits = [float(wait) for wait in re.findall(r"again in ([\d.]+) s", client.log)]
+            assert all(wait <= 0.5 for wait in waits), waits
+            await client.kill()
 
 
 @bounded

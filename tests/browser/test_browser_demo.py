@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from peers.machine import need
 
 from fastframe import WebSocket, serve
 from fastframe.demo import Demo, open_demo
+from fastframe.demo.pictures import painted
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,41 @@ def test_a_picture_of_16_mib_goes_there_and_back(chromium: Chromium) -> None:
             )
         assert "PNG, binary, 16.0 MiB" in told[0]
         assert told[1] == []
+
+    in_demo(talk)
+
+
+def test_a_picture_can_be_pasted_and_picked(chromium: Chromium, tmp_path: Path) -> None:
+    def png(size: int) -> bytes:
+        return painted(size, size)
+
+    async def talk(demo: Demo) -> None:
+        async with visit(chromium, demo.url) as opened, visit(chromium, demo.url) as other:
+            ready = OPEN + "await until(() => document.querySelector('#feed img')?.naturalWidth === 320);"
+            await ask(other, ready)
+            await ask(
+                opened,
+                ready
+                + f"""
+                const coded = atob("{base64.b64encode(png(24)).decode()}");
+                const bytes = Uint8Array.from(coded, (byte) => byte.charCodeAt(0));
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([bytes], "pasted.png", {{ type: "image/png" }}));
+                document.dispatchEvent(new ClipboardEvent("paste",
+                  {{ clipboardData: transfer, bubbles: true, cancelable: true }}));
+                """,
+            )
+            shown = "await until(() => document.querySelector('#feed img')?.naturalWidth === %d);"
+            for page in (opened, other):
+                await ask(page, shown % 24)
+            # As the file chooser does it.
+            file = tmp_path / "picked.png"
+            file.write_bytes(png(40))
+            root = (await opened.call("DOM.getDocument"))["root"]["nodeId"]
+            found = await opened.call("DOM.querySelector", nodeId=root, selector="#picture")
+            await opened.call("DOM.setFileInputFiles", files=[str(file)], nodeId=found["nodeId"])
+            for page in (opened, other):
+                assert await ask(page, shown % 40 + "return wrongs;") == []
 
     in_demo(talk)
 
