@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from cli_support import FASTFRAME, LIMIT, command, complaint, environment, line_with, output, running, written
 
-from fastframe import adapters
+from fastframe import adapters, cli
+from fastframe.cli.gains import GAINS
 
 # What a program can tell of how it was started. Nothing but what it says is imported before it.
 TELLS = """
@@ -150,6 +152,44 @@ def test_check_tells_of_every_library() -> None:
     # Releases that are newer than the tested ones may be installed here.
     assert ran.returncode == int(b"left untouched" in ran.stdout)
     assert ran.stderr == b""
+
+
+def test_check_tells_the_gain_of_what_goes_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {
+        "websockets": adapters.Check("17.4", "connection", None),
+        "wsproto": adapters.Check("2.0", "mask", "it is another one"),
+        "tornado": adapters.Check(None, None, "it is not installed"),
+    }
+    monkeypatch.setattr(adapters, "check", found.__getitem__)
+    cli.main(["install-check", *found])
+    first, *others = capsys.readouterr().out.splitlines()
+    one, many = GAINS["websockets"]["connection"]
+    assert first.split(maxsplit=2)[2] == (
+        f"connection (small messages: {one:.1f} times cheaper, {many:.1f} in bursts)"
+    )
+    assert not any("cheaper" in line for line in others)
+    cli.main(["install-check", "--json", *found])
+    told = json.loads(capsys.readouterr().out)
+    assert told["websockets"]["gain"] == [one, many]
+    assert told["tornado"]["gain"] is None
+
+
+def test_gains_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "drop-ins.md").read_text("utf-8")
+    table = page.partition("processor time a message")[2].partition("Messages a second")[0]
+    rows = re.findall(
+        r"^\| (.*?) \| `?([a-z0-9 ]+)`? \| .*?\((.*?) x\) \| .*?\((.*?) x\)", table, re.MULTILINE
+    )
+    names = {"uvicorn": "uvicorn's plug-in", "websocket-client": "websocket-client, a client"}
+    measured = {(name, depth): (float(one), float(many)) for name, depth, one, many in rows}
+    for library, gains in GAINS.items():
+        name = names.get(library, library)
+        assert gains == {depth: gain for (other, depth), gain in measured.items() if other == name}
+    assert GAINS.keys() == {*adapters.LIBRARIES, "uvicorn"} - {"wsaccel"}
+    for library in GAINS.keys() - {"uvicorn"}:
+        assert [*GAINS[library]] == [*adapters.depths_of(library)]
 
 
 HIDDEN = """

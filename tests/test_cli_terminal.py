@@ -159,6 +159,18 @@ def test_what_is_typed_is_sent_and_the_answer_shown(library: str) -> None:
             assert opened.is_as_before()
 
 
+def test_frames_are_shown_above_the_line_that_is_typed() -> None:
+    with serving("--no-compression") as uri, terminal(uri, "--frames") as opened:
+        opened.until_prompt()
+        opened.type("Hello\r")
+        opened.until_line("< TEXT fin, 5 bytes: 'Hello'")
+        opened.type("half a")
+        lines = opened.until_prompt("half a")
+        # The answer is a message and a frame, in whichever order.
+        assert lines[-5:-3] == ["> Hello", "> TEXT fin, 5 bytes: 'Hello'"]
+        assert sorted(lines[-3:-1]) == ["< Hello", "< TEXT fin, 5 bytes: 'Hello'"]
+
+
 def test_a_line_can_be_called_back_and_edited() -> None:
     with talking(Peer.listen) as (opened, said):
         opened.type("first\r")

@@ -16,7 +16,7 @@ from websockets.frames import Frame as PeerFrame
 from websockets.frames import Opcode as PeerOpcode
 
 from fastframe import Connection, FrameDecoder, Role, _compressors
-from fastframe.aio.broadcast import CONTEXT_WORTH, Prepared
+from fastframe.aio.broadcast import CONTEXT_WORTH, Prepared, prepare
 from fastframe.deflate import PerMessageDeflate
 
 
@@ -281,3 +281,15 @@ def test_compressing_alone_leaves_the_context_as_it_is(backend: str) -> None:
     assert receiver.codec._compressor is context
     receiver.server.send(similar(2))
     assert receiver.take() == [similar(1), similar(2)]
+
+
+def test_what_is_not_to_be_compressed_goes_plain_and_keeps_the_context() -> None:
+    receiver = Receiver()
+    receiver.server.send("a text that comes again, " * 40)
+    receiver.server.send_encoded(prepare(bytes(5000), compress=False).frame_for(receiver.server))
+    receiver.server.send("a text that comes again, " * 40)
+    first, _, again = receiver.take()
+    assert (first, receiver.compressed) == (again, [True, False, True])
+    # Nothing was forgotten for it: the same text again takes a few bytes.
+    receiver.server.send(first)
+    assert len(receiver.server.take()) < 20

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import re
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aio_support import every_loop
 from cli_support import command, complaint, line_with, output, running
 
-from fastframe import ConnectionClosed, RejectedByServer, connect
+from fastframe import ConnectionClosed, RejectedByServer, Role, connect
+from fastframe.aio.frame_log import LOGGERS
 from fastframe.demo import Demo, open_demo
 from fastframe.demo.limits import MAX_POST, MAX_SOCKETS, Allowance
 from fastframe.demo.pictures import kind_of, painted
 from fastframe.demo.site import origins_of
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 STATIC = resources.files("fastframe.demo").joinpath("static")
 
 
@@ -55,6 +61,38 @@ async def test_a_stranger_is_refused() -> None:
             async with visitor(demo, "other"):
                 pass
         assert caught.value.response.status == 404
+
+
+async def status_of(port: int, host: str, more: str = "") -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /live HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    await writer.wait_closed()
+    return status
+
+
+@every_loop
+async def test_a_request_by_another_name_is_misdirected() -> None:
+    """DNS rebinding: the name of somebody else's site, which leads here."""
+    async with open_demo() as demo:
+        port = urlsplit(demo.url).port
+        assert port is not None
+        upgrade = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {demo.url.rstrip('/')}\r\n"
+        )
+        for host in (
+            "evil.example",
+            f"evil.example:{port}",
+            "127.0.0.1",
+            f"127.0.0.1.evil.example:{port}",
+        ):
+            assert await status_of(port, host) == 421, host
+            assert await status_of(port, host, upgrade) == 421, host
+        for host in (f"127.0.0.1:{port}", f"LOCALHOST:{port}"):
+            assert await status_of(port, host) == 404, host
+            assert await status_of(port, host, upgrade) == 101, host
 
 
 @every_loop
@@ -112,6 +150,38 @@ async def test_frames_are_shown_to_whoever_has_the_token_alone() -> None:
             assert closes[0]["way"] == "out" and closes[0]["payload"].startswith("10e1")
 
 
+@every_loop
+async def test_pictures_are_not_compressed_again() -> None:
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage().partition(" ")[2])
+
+    handler, logger = Lines(), LOGGERS[Role.CLIENT]
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        async with open_demo() as demo, visitor(demo) as ws:
+            assert ws.extensions.startswith("permessage-deflate")
+            # What follows the end of a PNG is not looked at, and compresses well.
+            picture = painted() + bytes(200_000)
+            await ws.send(picture)
+            async for message in ws:
+                if message == picture:
+                    break
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+    received = [line for line in lines if line.startswith("< BINARY")]
+    assert f"< BINARY fin, {len(picture)} bytes" in [line.partition(":")[0] for line in received]
+    assert not any("compressed" in line for line in received)
+    # Texts are.
+    assert any(line.startswith("< TEXT fin rsv1") for line in lines)
+
+
 def test_who_sends_many_has_to_wait() -> None:
     allowance = Allowance(2, 0.05)
     assert [allowance.take() for _ in range(3)] == [True, True, False]
@@ -132,6 +202,62 @@ def test_pictures_are_known_by_their_bytes() -> None:
     assert kind_of(b"RIFF\0\0\0\0WEBPVP8 ") == "image/webp"
     assert kind_of(b"\0\0\0\x20ftypavif") == "image/avif"
     assert kind_of(b"<svg xmlns='http://www.w3.org/2000/svg'/>") is None
+
+
+# WCAG 2.2: 1.4.3 for what is read, 1.4.11 for what shows that something is a control or a plot.
+READ, SHOWN = 4.5, 3.0
+PAIRS = {
+    "ink": {"paper": READ, "raised": READ, "sunk": READ, "tint": READ},
+    "soft": {"paper": READ, "raised": READ, "sunk": READ, "tint": READ},
+    "accent": {"paper": READ, "raised": READ, "sunk": READ, "tint": READ},
+    "on-accent": {"accent": READ},
+    "edge": {"paper": SHOWN, "raised": SHOWN, "sunk": SHOWN},
+}
+DASHBOARD = {"ink": {"paper": READ}, "soft": {"paper": READ}, "line": {"paper": SHOWN}}
+# Lines between things that are told apart without them.
+DECORATION = {"rule"}
+
+
+def luminance(colour: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("sheet", "pairs"),
+    [(STATIC / "style.css", PAIRS), (EXAMPLES / "dashboard" / "style.css", DASHBOARD)],
+    ids=["demo", "dashboard"],
+)
+def test_colours_have_the_contrast_that_reading_needs(
+    sheet: Any, pairs: dict[str, dict[str, float]], theme: int
+) -> None:
+    found = re.findall(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", sheet.read_text("utf-8"))
+    colours = {name: both[theme] for name, *both in found}
+    surfaces = {surface for each in pairs.values() for surface in each}
+    assert colours.keys() == pairs.keys() | surfaces | DECORATION
+    for name, grounds in pairs.items():
+        for ground, least in grounds.items():
+            assert contrast(colours[name], colours[ground]) >= least, (name, ground)
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    # The least grey that passes on white, as the standard's techniques have it.
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.005)
+
+
+def test_colours_are_named_in_one_place() -> None:
+    text = (STATIC / "style.css").read_text("utf-8")
+    _, _, rules = text.partition("}")
+    assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[ ;,)])|\brgba?\(|\bhsla?\(|\boklch\(", rules)
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_makes_no_markup_of_text() -> None:

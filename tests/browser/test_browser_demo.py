@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.chromium import COMMANDS, Chromium, Page
+from browser.chromium import COMMANDS, Chromium
+from browser.visiting import ask, visit
 from peers.conversation import page as plain_page
 from peers.conversation import run
 from peers.machine import need
 
 from fastframe import WebSocket, serve
 from fastframe.demo import Demo, open_demo
-
-SECONDS = 20
-"""That anything may take to show on the page."""
-
-WAIT = f"""
-const until = async (check) => {{
-  const end = performance.now() + {SECONDS * 1000};
-  for (;;) {{
-    const value = await check();
-    if (value) return value;
-    if (performance.now() > end) throw new Error("not within {SECONDS} s: " + check);
-    await new Promise(done => setTimeout(done, 25));
-  }}
-}};
-const text = (id) => document.getElementById(id).textContent;
-"""
-
-# What goes wrong on a page, from its first line on.
-LISTEN = """
-window.wrongs = [];
-addEventListener("error", (event) => wrongs.push(String(event.message)));
-addEventListener("unhandledrejection", (event) => wrongs.push(String(event.reason)));
-addEventListener("securitypolicyviolation", (event) => wrongs.push("CSP: " + event.violatedDirective));
-for (const kind of ["error", "warn"]) console[kind] = (...words) => wrongs.push(words.join(" "));
-"""
+from fastframe.demo.pictures import painted
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +27,6 @@ def chromium() -> Iterator[Chromium]:
     browser = Chromium()
     yield browser
     browser.end()
-
-
-@contextlib.asynccontextmanager
-async def visit(chromium: Chromium, url: str, width: int = 1440, height: int = 900) -> AsyncIterator[Page]:
-    async with chromium.page("about:blank") as opened:
-        await opened.call("Page.enable")
-        await opened.call("Page.addScriptToEvaluateOnNewDocument", source=LISTEN)
-        await opened.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
-        await opened.open(url)
-        await opened.call("Page.bringToFront")
-        yield opened
-
-
-async def ask(opened: Page, body: str) -> Any:
-    return await opened.evaluate(f"(async () => {{ {WAIT} {body} }})()")
 
 
 OPEN = "await until(() => text('state') === 'Open');"
@@ -210,6 +168,41 @@ def test_a_picture_of_16_mib_goes_there_and_back(chromium: Chromium) -> None:
             )
         assert "PNG, binary, 16.0 MiB" in told[0]
         assert told[1] == []
+
+    in_demo(talk)
+
+
+def test_a_picture_can_be_pasted_and_picked(chromium: Chromium, tmp_path: Path) -> None:
+    def png(size: int) -> bytes:
+        return painted(size, size)
+
+    async def talk(demo: Demo) -> None:
+        async with visit(chromium, demo.url) as opened, visit(chromium, demo.url) as other:
+            ready = OPEN + "await until(() => document.querySelector('#feed img')?.naturalWidth === 320);"
+            await ask(other, ready)
+            await ask(
+                opened,
+                ready
+                + f"""
+                const coded = atob("{base64.b64encode(png(24)).decode()}");
+                const bytes = Uint8Array.from(coded, (byte) => byte.charCodeAt(0));
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([bytes], "pasted.png", {{ type: "image/png" }}));
+                document.dispatchEvent(new ClipboardEvent("paste",
+                  {{ clipboardData: transfer, bubbles: true, cancelable: true }}));
+                """,
+            )
+            shown = "await until(() => document.querySelector('#feed img')?.naturalWidth === %d);"
+            for page in (opened, other):
+                await ask(page, shown % 24)
+            # As the file chooser does it.
+            file = tmp_path / "picked.png"
+            file.write_bytes(png(40))
+            root = (await opened.call("DOM.getDocument"))["root"]["nodeId"]
+            found = await opened.call("DOM.querySelector", nodeId=root, selector="#picture")
+            await opened.call("DOM.setFileInputFiles", files=[str(file)], nodeId=found["nodeId"])
+            for page in (opened, other):
+                assert await ask(page, shown % 40 + "return wrongs;") == []
 
     in_demo(talk)
 

@@ -44,13 +44,14 @@ class Prepared:
         size: bytes of the message.
     """
 
-    __slots__ = ("_compressed", "_opcode", "plain", "size")
+    __slots__ = ("_compressed", "_compresses", "_opcode", "plain", "size")
 
-    def __init__(self, message: str | Buffer) -> None:
+    def __init__(self, message: str | Buffer, *, compress: bool = True) -> None:
         payload = message.encode() if isinstance(message, str) else message
         self._opcode = Opcode.TEXT if isinstance(message, str) else Opcode.BINARY
         self.plain = encode_frame(self._opcode, payload)
         self.size = memoryview(payload).nbytes
+        self._compresses = compress
         self._compressed: dict[tuple[int, int, int], bytes] = {}
 
     def frame_for(self, connection: Connection) -> bytes:
@@ -64,7 +65,7 @@ class Prepared:
         allows for any.
         """
         deflate = connection.deflate
-        if deflate is None or self.size < deflate.threshold:
+        if deflate is None or self.size < deflate.threshold or not self._compresses:
             return self.plain
         frame = self._compressed.get(deflate.sharing_key)
         if frame is None:
@@ -81,13 +82,15 @@ class Prepared:
         return frame if len(frame) < len(self.plain) else self.plain
 
 
-def prepare(message: str | Buffer) -> Prepared:
-    """Prepare a message for `broadcast`, to be used any number of times.
+def prepare(message: str | Buffer, *, compress: bool = True) -> Prepared:
+    """Prepare a message for `broadcast` or `offer`, to be used any number of times.
 
     Args:
         message: a str as text, anything bytes-like as binary; copied.
+        compress: False for what is compressed in itself, such as a picture;
+            RFC 7692 section 6 leaves that to the sender, for each message.
     """
-    return Prepared(message)
+    return Prepared(message, compress=compress)
 
 
 def broadcast(

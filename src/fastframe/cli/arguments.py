@@ -59,6 +59,8 @@ examples:
       each line that you type is a text message; /help lists the commands, Ctrl-D closes
   python -m fastframe connect wss://example.com/chat --subprotocol chat --header 'Authorization: Bearer ...'
       offer a subprotocol, add a header field
+  python -m fastframe connect ws://localhost:8765/ --frames
+      see what that becomes on the wire: opcodes, sizes, pings, close codes
   echo '{"op": "time"}' | python -m fastframe connect wss://example.com/api
       each line of the input is a message; closes when nothing has come for a second (--wait)
   python -m fastframe connect wss://example.com/feed --raw --wait inf </dev/null | jq .
@@ -174,6 +176,11 @@ def _add_connect(commands: Any) -> None:
     )
     _add_messages(asking, "offer")
     asking.add_argument("--verbose", action="store_true", help="show the handshake")
+    asking.add_argument(
+        "--frames",
+        action="store_true",
+        help="show each frame as it passes, and the handshake before, a line each",
+    )
     way = connect.add_argument_group("the way there")
     way.add_argument("--insecure", action="store_true", help="accept any certificate, whoever's it is")
     way.add_argument("--unix", metavar="PATH", help="connect to a Unix socket; the URI says what to ask for")

@@ -16,6 +16,7 @@ from ..uri import parse_uri
 from .commands import HELP, Command, CommandError, End, Send, SendFile, SendPing, ShowHelp, parse_line
 from .consoles import Console, choose_console
 from .failures import Failure, complain, describe
+from .frames import frames_shown
 from .running import run as run_coroutine
 from .showing import quoted
 
@@ -53,13 +54,18 @@ def run(chosen: argparse.Namespace) -> int:
 
 async def _talk(chosen: argparse.Namespace) -> int:
     console = choose_console(raw=chosen.raw)
-    stream = await _open(chosen, console)
-    try:
-        await _introduce(stream, console, chosen)
-        return await Conversation(stream, console, chosen).run()
-    finally:
-        # An interrupt, if it is open still.
-        await stream.close(CloseCode.GOING_AWAY)
+    async with frames_shown(console, wanted=chosen.frames) as shown:
+        stream = await _open(chosen, console)
+        try:
+            await shown()
+            await _introduce(stream, console, chosen)
+            conversation = Conversation(stream, console, chosen)
+            closed = await conversation.run()
+        finally:
+            # An interrupt, if it is open still.
+            await stream.close(CloseCode.GOING_AWAY)
+        await shown()
+        return conversation.report(closed)
 
 
 async def _open(chosen: argparse.Namespace, console: Console) -> WebSocketStream:
@@ -162,11 +168,11 @@ class Conversation:
         self._unsent = False
         self._pongs: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> int:
-        """Talk, and say how it ended.
+    async def run(self) -> ConnectionClosed:
+        """Talk.
 
         Returns:
-            The exit status.
+            How it ended.
 
         Raises:
             Failure: a line of the input is no good, and nobody is there to type another.
@@ -186,7 +192,7 @@ class Conversation:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return self._report(closed)
+        return closed
 
     async def _receive(self) -> ConnectionClosed:
         try:
@@ -271,7 +277,7 @@ class Conversation:
         self._asked_for = close_code
         await self._stream.close(close_code, close_reason)
 
-    def _report(self, closed: ConnectionClosed) -> int:
+    def report(self, closed: ConnectionClosed) -> int:
         """Say how it ended; return the exit status."""
         received = closed.received
         answered = received is not None and received.close_code == self._asked_for

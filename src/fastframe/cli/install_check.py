@@ -6,6 +6,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 
 from .. import adapters
+from .gains import GAINS
 
 __all__ = ["run"]
 
@@ -25,25 +26,38 @@ def run(names: list[str], *, as_json: bool) -> int:
     checks = {name: adapters.check(name) for name in names or adapters.LIBRARIES}
     uvicorn = None if names else _uvicorn()
     if as_json:
-        told = {name: check._asdict() for name, check in checks.items()}
-        print(json.dumps(told if names else told | {"uvicorn": {"version": uvicorn}}, indent=2))
+        told = {name: check._asdict() | {"gain": _gain(name, check.depth)} for name, check in checks.items()}
+        plugged = {"version": uvicorn, "gain": _gain("uvicorn", "the class")}
+        print(json.dumps(told if names else told | {"uvicorn": plugged}, indent=2))
     else:
         for name, check in checks.items():
-            print(f"{name:17} {check.version or '-':9} {_verdict(check)}")
+            print(f"{name:17} {check.version or '-':9} {_verdict(name, check)}")
         if not names:
-            plug_in = f"uvicorn app:app --ws {_PLUG_IN}" if uvicorn else "not installed"
+            plug_in = f"uvicorn app:app --ws {_PLUG_IN}{_saying('uvicorn', 'the class')}"
+            plug_in = plug_in if uvicorn else "not installed"
             print(f"{'uvicorn':17} {uvicorn or '-':9} {plug_in}")
     wanted = [check for check in checks.values() if names or check.version is not None]
     return int(any(check.refused is not None for check in wanted))
 
 
-def _verdict(check: adapters.Check) -> str:
+def _verdict(name: str, check: adapters.Check) -> str:
     if check.refused is None:
-        return f"{check.depth}"
+        return f"{check.depth}{_saying(name, check.depth)}"
     if check.version is None:
         return "not installed"
     possible = f"; depth {check.depth!r} would go in" if check.depth else ""
     return f"left untouched: {check.refused}{possible}"
+
+
+def _gain(name: str, depth: str | None) -> tuple[float, float] | None:
+    return GAINS.get(name, {}).get(depth or "")
+
+
+def _saying(name: str, depth: str | None) -> str:
+    gain = _gain(name, depth)
+    if gain is None:
+        return ""
+    return f" (small messages: {gain[0]:.1f} times cheaper, {gain[1]:.1f} in bursts)"
 
 
 def _uvicorn() -> str | None:

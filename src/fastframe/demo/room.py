@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from ..aio.broadcast import broadcast
+from ..aio.broadcast import broadcast, prepare
 from ..frames import CloseCode
 from .handshakes import ending, handshake
 from .pictures import painted
@@ -124,13 +124,14 @@ class Room:
         sockets = [visitor.socket for visitor in self._visitors.values()]
         # Who has no room for the picture is not told of it either.
         slow = {*broadcast(sockets, as_json(_caption(name, kind, data)), limit=_ROOM_FOR_A_PICTURE)}
-        broadcast([socket for socket in sockets if socket not in slow], data, limit=_ROOM_FOR_A_PICTURE)
+        picture = prepare(data, compress=False)  # every kind of picture is compressed in itself
+        broadcast([socket for socket in sockets if socket not in slow], picture, limit=_ROOM_FOR_A_PICTURE)
 
     def show_painting(self, visitor: Visitor) -> None:
         """Send one visitor the server's own picture."""
         picture = painted()
         visitor.tell(_caption("server", "image/png", picture))
-        visitor.socket.offer(picture)
+        visitor.socket.offer(prepare(picture, compress=False))
 
     async def run(self) -> None:
         """Push, until cancelled."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from drop_ins.adapters.driver import HostProcess, Peer
-from drop_ins.adapters.measured import CASES, Case, Rounds, document_of, markdown
+from drop_ins.adapters.measured import CASES, Case, Rounds, document_of, gains, markdown
 from drop_ins.adapters.rates import LoadGenerator
 
 from bench.machine import machine_with
@@ -41,6 +41,7 @@ RATE_ROUNDS = 5
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs" / "drop-ins.md"
 RESULTS = ROOT / "bench" / "results" / "drop-ins.json"
+GAINS = ROOT / "src" / "fastframe" / "cli" / "gains.py"
 START = "<!-- measured -->"
 END = "<!-- end -->"
 
@@ -281,6 +282,9 @@ def write_docs(results: dict[str, Any]) -> None:
     _, end, after = rest.partition(END)
     table = markdown({name: results[name] for name in SUBJECTS if name in results})
     DOCS.write_text(f"{before}{start}\n\n{table}\n{end}{after}", "utf-8")
+    before, start, rest = GAINS.read_text("utf-8").partition("] = {\n")
+    _, end, after = rest.partition("\n}\n")
+    GAINS.write_text(f"{before}{start}{gains(results)}{end.lstrip()}{after}", "utf-8")
 
 
 def main() -> None:

@@ -85,6 +85,33 @@ def _where(results: dict[str, Any]) -> list[str]:
     return ["", f"{'; '.join(said)}."]
 
 
+GAINS_OF = {
+    "autobahn": "autobahn",
+    "tornado": "tornado",
+    "uvicorn": "uvicorn's plug-in",
+    "websocket-client": "websocket-client, a client",
+    "websockets": "websockets",
+    "ws4py": "ws4py",
+    "wsproto": "wsproto",
+}
+"""The subject that stands for each library."""
+
+
+def gains(results: dict[str, Any]) -> str:
+    """What `install-check` tells of them: lines of a dictionary."""
+    lines = []
+    for library, name in GAINS_OF.items():
+        if name not in results:
+            continue
+        figures = [results[name]["figures"][case.name] for case in CASES[:2]]
+        told = ", ".join(
+            f'"{one["depth"] or "the class"}": ({one["cpu_ratio"]:.2f}, {many["cpu_ratio"]:.2f})'
+            for one, many in zip(*(figure[1:] for figure in figures), strict=True)
+        )
+        lines.append(f'    "{library}": {{{told}}},\n')
+    return "".join(lines)
+
+
 def markdown(results: dict[str, Any]) -> str:
     """Both tables, and where they come from."""
     return "\n".join(

@@ -15,6 +15,7 @@ import pytest
 from cli_support import LIMIT, command, complaint, environment, line_with, output, running, written
 
 from fastframe import adapters
+from fastframe.cli.gains import GAINS
 
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -245,7 +246,8 @@ def test_check_tells_how_deep_each_goes() -> None:
     ran = command("install-check")
     told = {name: words for name, *words in map(str.split, ran.stdout.decode().splitlines())}
     for name, status in adapters.status().items():
-        assert told[name] == [status.version, adapters.depths_of(name)[-1]]
+        assert told[name][:2] == [status.version, adapters.depths_of(name)[-1]]
+        assert told[name][2:4] == ([] if name == "wsaccel" else ["(small", "messages:"])
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
@@ -253,7 +255,13 @@ def test_check_is_json_if_asked() -> None:
     ran = command("install-check", "--json", "websockets", "wsaccel")
     assert (ran.returncode, ran.stderr) == (0, b"")
     told = json.loads(ran.stdout)
-    assert told["websockets"] == {"version": version("websockets"), "depth": "connection", "refused": None}
+    assert told["websockets"] == {
+        "version": version("websockets"),
+        "depth": "connection",
+        "refused": None,
+        "gain": [*GAINS["websockets"]["connection"]],
+    }
+    assert told["wsaccel"]["gain"] is None
     assert (told["wsaccel"]["depth"], len(told)) == ("mask", 2)
     assert set(json.loads(command("install-check", "--json").stdout)) == {*adapters.LIBRARIES, "uvicorn"}
 

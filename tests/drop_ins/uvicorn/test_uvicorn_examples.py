@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from aio_support import LOOPS
 from drop_ins.uvicorn.serving import OURS
+from raw_peer import REQUEST, RawPeer
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -66,6 +68,27 @@ async def talk_to_fastapi(loop: str) -> None:
             assert await ada.recv() == "alan has left (4001)"
 
 
+async def flood_fastapi(loop: str) -> None:
+    """Somebody who reads nothing makes nobody else wait."""
+    async with example("fastapi_app", loop) as rooms:
+        address, _, _ = rooms.removeprefix("ws://").partition("/")
+        host, port = address.split(":")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer = RawPeer(sock)
+            await peer.loop.sock_connect(sock, (host, int(port)))
+            await peer.send(REQUEST.replace(b"GET / ", b"GET /rooms/garden?name=carl "))
+            assert (await peer.head()).startswith(b"HTTP/1.1 101 ")
+            async with connect(f"{rooms}/garden?name=ada") as ada:
+                for number in range(500):
+                    await ada.send(f"{number} {'x' * 20_000}")
+                    assert (await ada.recv()).startswith(f"ada: {number} ")
+                await ada.send(b"bytes")
+                with pytest.raises(ConnectionClosed):
+                    await ada.recv()
+                assert ada.close_code == 1003
+
+
 async def talk_to_channels(loop: str) -> None:
     async with example("channels_app", loop) as rooms:
         with pytest.raises(InvalidStatus) as denied:
@@ -90,7 +113,7 @@ async def be_there_at_the_end(name: str, query: str) -> None:
 
 
 @pytest.mark.parametrize("loop", sorted(LOOPS))
-@pytest.mark.parametrize("talk", [talk_to_fastapi, talk_to_channels])
+@pytest.mark.parametrize("talk", [talk_to_fastapi, flood_fastapi, talk_to_channels])
 def test_example_works_as_its_page_says(talk: Callable[[str], Coroutine[Any, Any, None]], loop: str) -> None:
     asyncio.run(asyncio.wait_for(talk(loop), 60))
 
