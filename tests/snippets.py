@@ -51,7 +51,7 @@ def pages() -> list[Path]:
     """All that is written for readers, in the order of their names."""
     found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
     found += sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)
-    return found + sorted((ROOT / "examples").glob("*/README.md"))
+    return found + sorted((ROOT / "examples").glob("**/README.md"))
 
 
 def snippets_of(page: Path) -> list[Snippet]:

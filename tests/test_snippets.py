@@ -55,14 +55,22 @@ def test_a_block_is_of_a_kind_that_is_run(snippet: Snippet) -> None:
         before = [block for block in snippets_of(snippet.page) if block.line < snippet.line]
         assert before and before[-1].language == "python", f"{snippet}: nothing prints it"
         return
-    if snippet.language in ("nginx", "ini", "yaml", "dockerfile"):
-        assert snippet.mark == "file", f"{snippet} needs a name"
-        named = f'"{snippet.name}"'
-        assert any(named in path.read_text("utf-8") for path in ROOT.glob("tests/test_*.py")), (
-            f"{snippet}: {named}"
-        )
+    if snippet.mark == "file" or snippet.language in ("nginx", "ini", "yaml"):
+        assert snippet.name and is_used(snippet)
         return
     assert snippet.language in ("python", "console", "sh"), f"{snippet}: {snippet.language!r} is not run"
+
+
+def is_used(saved: Snippet) -> bool:
+    """Whether a file is named by a later block of its page, or by a test of that page."""
+    stem = saved.name.partition(".")[0]
+    later = [
+        block for block in snippets_of(saved.page) if block.line > saved.line and block.language == "python"
+    ]
+    if any(re.search(rf"\b{stem}\b", block.text) for block in later):
+        return True
+    sources = [path.read_text("utf-8") for path in ROOT.glob("tests/test_*_page.py")]
+    return any(f'"{saved.name}"' in source and f'"{saved.page.name}"' in source for source in sources)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -140,6 +148,17 @@ def check_uvicorn(arguments: list[str]) -> None:
 def shown(name: str) -> Snippet:
     (snippet,) = (snippet for snippet in SNIPPETS if snippet.name == name)
     return snippet
+
+
+def test_examples_that_are_named_exist() -> None:
+    named = {
+        path
+        for page in pages()
+        if page.name != "CHANGELOG.md"
+        for path in re.findall(r"\bexamples/[\w/.]*\w", page.read_text("utf-8"))
+    }
+    assert "examples/cimport" in named
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")

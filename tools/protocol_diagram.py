@@ -58,9 +58,8 @@ def _box(x: float, y: float, width: float, height: float, kind: str) -> str:
 
 
 def _picture(width: int, height: int, title: str, parts: Iterator[str]) -> str:
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">'
-    )
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
     body = "\n".join(parts)
     paper = _box(0, 0, width, height, "paper")
     return f"{head}\n<title>{escape(title)}</title>{_STYLE}\n{paper}\n{body}\n</svg>\n"
