@@ -26,6 +26,8 @@ if sys.platform != "linux":
     pytest.skip("nginx, systemd and reuse_port as Linux has them", allow_module_level=True)
 
 PAGE = ROOT / "docs" / "deployment.md"
+# What stands on the page for something that is another one in each run.
+STANDS_FOR = {"port": "8765", "tls_port": "443", "certificates": "/etc/ssl/chat"}
 UPGRADES = ("Upgrade $http_upgrade", "Connection $connection_upgrade")
 FILES = {snippet.name: snippet.text for snippet in snippets_of(PAGE) if snippet.mark == "file"}
 
@@ -52,8 +54,8 @@ def tool(name: str) -> str:
 def written(folder: Path, name: str, **changes: str) -> Path:
     """A file of the page, with what has to be another one here."""
     text = FILES[name]
-    for old, new in changes.items():
-        old = {"port": "8765", "tls_port": "443", "certificates": "/etc/ssl/chat"}.get(old, old)
+    for what, new in changes.items():
+        old = STANDS_FOR.get(what, what)
         assert old in text, old
         text = text.replace(old, new)
     path = folder / name
@@ -119,7 +121,7 @@ async def see_it_drain(port: int, process: subprocess.Popen[str]) -> None:
     async with connect(uri) as ws:
         process.send_signal(signal.SIGTERM)
         while await status(port, "/ready") != 503:
-            await asyncio.sleep(0.02)
+            pass
         async with connect(uri) as late:  # the balancer has not learned of it yet
             await late.send("still served")
             assert await late.recv() == "still served"
