@@ -198,3 +198,12 @@ def test_the_list_of_adapters() -> None:
             assert verdict == deepest[name], name
             compared += 1
     assert compared >= 2, "websockets and wsproto are installed where the suite runs"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if page.parent == ROOT], ids=lambda page: page.name
+)
+def test_links_lead_to_files(page: Path) -> None:
+    # Those of docs/ are checked by Sphinx.
+    links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
