@@ -34,7 +34,20 @@ PROGRAMS = [
 # What Sphinx itself reads; `make docs` fails if it cannot.
 DIRECTIVES = re.compile(r"\{(eval-rst|toctree|include|literalinclude|figure|note|warning)\}")
 # Programs that are not ours, of which nothing but the name is checked.
-OTHERS = {"curl", "echo", "jq", "openssl", "sudo", "systemctl", "nginx", "kubectl", "cd", "git"}
+OTHERS = {
+    "curl",
+    "echo",
+    "jq",
+    "openssl",
+    "sudo",
+    "systemctl",
+    "nginx",
+    "kubectl",
+    "cd",
+    "git",
+    "gdb",
+    "cython",
+}
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: str(page.relative_to(ROOT)))
@@ -99,11 +112,16 @@ def test_commands_exist(snippet: Snippet) -> None:
 
 
 def check_command(snippet: Snippet, command: list[str]) -> None:
-    program, *arguments = command
+    # Variables may stand in front, and a program may be that of another environment.
+    while re.fullmatch(r"[A-Z_]+=.*", command[0]):
+        command = command[1:]
+    program, *arguments = [Path(command[0]).name, *command[1:]]
     if program in ("python", "python3") and arguments[:2] == ["-m", "fastframe"]:
         parser().parse_args(arguments[2:])
+    elif program in ("python", "python3") and arguments[:2] == ["-m", "pip"]:
+        check_pip(arguments[2:])
     elif program in ("python", "python3") and arguments[0] == "-m":
-        assert importlib.util.find_spec(arguments[1].partition(".")[0]) is not None, arguments
+        assert importlib.util.find_spec(arguments[1]) is not None, arguments
     elif program in ("python", "python3"):
         check_script(snippet, arguments[0])
     elif program == "make":
@@ -119,13 +137,15 @@ def check_command(snippet: Snippet, command: list[str]) -> None:
 def check_script(snippet: Snippet, name: str) -> None:
     saved = {block.name for block in snippets_of(snippet.page)}
     folders = [ROOT / command[1] for command in commands_of(snippet) if command[0] == "cd"]
-    found = [folder for folder in (*folders, snippet.page.parent) if (folder / name).exists()]
+    found = [folder for folder in (*folders, snippet.page.parent, ROOT) if (folder / name).exists()]
     assert name in saved or name == "app.py" or found, f"{snippet}: there is no {name}"
 
 
 def check_make(arguments: list[str]) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for argument in arguments:
+        if argument.startswith("."):
+            continue  # a stamp, which the makefile names by its variables
         name, is_variable, _ = argument.partition("=")
         wanted = rf"\$\({name}\)" if is_variable else rf"^{name}:"
         assert re.search(wanted, makefile, re.MULTILINE), argument

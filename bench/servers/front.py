@@ -155,6 +155,11 @@ def write_picture(path: pathlib.Path, panels: Sequence[tuple[str, str]] = PANELS
     write_panels(path, titled, f"One server on one processor. {where()}", row_height=2.9)
 
 
-if __name__ == "__main__":
+def rewrite() -> None:
+    """Bring the README's tables and picture up to date."""
     README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
     write_picture(PICTURE)
+
+
+if __name__ == "__main__":
+    rewrite()
