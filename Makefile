@@ -42,12 +42,12 @@ test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this ma
 		echo "== Python $$version: $$python"; \
 		for half in 1 0; do \
 			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version HALF=$$half \
-				STAMP=compiled </dev/null || exit 1; \
+				STAMP=compiled PYTEST="--numprocesses 2" </dev/null || exit 1; \
 		done; \
 	done
 
 suite: $(VENV)/.$(STAMP) $(VENV)/.test
-	FASTFRAME_EXTENSION=$(HALF) $(BIN)/python -m pytest
+	FASTFRAME_EXTENSION=$(HALF) $(BIN)/python -m pytest $(PYTEST)
 
 bench: $(VENV)/.compiled $(VENV)/.bench ## measure the codec beside its peers (BENCH=--help: what else it can do)
 	FASTFRAME_EXTENSION=1 $(BIN)/python -m bench $(BENCH)

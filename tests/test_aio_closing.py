@@ -22,6 +22,7 @@ from aio_support import (
 from raw_peer import (
     raw_client,
     raw_pair,
+    served,
 )
 from wire import data_frame
 
@@ -122,6 +123,30 @@ async def test_close_code_and_reason_are_seen_on_both_sides(closer: int, code: i
             await theirs.send("late")
         assert ours_caught.value.received_first is False
         assert theirs_caught.value.received_first is True
+
+
+@every_loop
+async def test_server_closes_once_both_close_frames_have_passed_whatever_the_client_does() -> None:
+    async with served(close_timeout=60) as (peer, ws):
+        await peer.send(data_frame(Role.SERVER, 8, b"\x03\xe8"))
+        assert (await peer.frame()).opcode == 8
+        # The client's side stays open.
+        await asyncio.wait_for(ws.wait_closed(), 10)
+        assert await peer.rest() == b""
+
+
+@every_loop
+async def test_no_reset_overtakes_the_close_frame_that_answers_a_violation() -> None:
+    async with served(close_timeout=5) as (peer, ws):
+        await peer.send(b"\xf1\x80" + bytes(4))
+        # What it had under way all the same.
+        for _ in range(20):
+            await peer.send(bytes(10_000))
+            await asyncio.sleep(0.005)
+        assert (await peer.frame()).payload[:2] == b"\x03\xea"
+        assert await peer.rest() == b""
+        peer.close()
+        await ws.wait_closed()
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1005, ""), (999, ""), (1000, "x" * 124)])

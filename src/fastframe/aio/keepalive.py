@@ -33,7 +33,9 @@ class Keepalive(Deadlines[Watched]):
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop, step: float) -> Keepalive:
         """The one of this loop that looks every `step` seconds."""
-        by_step = _by_loop.setdefault(loop, weakref.WeakValueDictionary())
+        by_step = _by_loop.get(loop)
+        if by_step is None:
+            by_step = _by_loop[loop] = weakref.WeakValueDictionary()
         keepalive = by_step.get(step)
         if keepalive is None:
             keepalive = by_step[step] = cls(loop, step, lambda watched: watched.check_liveness())

@@ -73,17 +73,18 @@ _shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[memo
 
 def _read_buffers(loop: asyncio.AbstractEventLoop) -> tuple[memoryview, memoryview]:
     """The buffer that connections of this loop read to, and the first `CAREFUL_SIZE` bytes of it."""
+    buffers = _shared_buffers.get(loop)
+    if buffers is not None:
+        return buffers
     # A proactor has a read under way on every connection at the same time, so
     # there each needs a buffer of its own.
     proactor = getattr(asyncio, "ProactorEventLoop", None)
     if proactor is not None and isinstance(loop, proactor):
         own = memoryview(bytearray(IN_PLACE_SIZE))
         return own, own[:CAREFUL_SIZE]
-    buffers = _shared_buffers.get(loop)
-    if buffers is None:
-        # A view, because asyncio's TLS reads on into a slice of what it is given.
-        buffer = memoryview(bytearray(READ_SIZE))
-        buffers = _shared_buffers[loop] = buffer, buffer[:CAREFUL_SIZE]
+    # A view, because asyncio's TLS reads on into a slice of what it is given.
+    buffer = memoryview(bytearray(READ_SIZE))
+    buffers = _shared_buffers[loop] = buffer, buffer[:CAREFUL_SIZE]
     return buffers
 
 
@@ -353,19 +354,27 @@ class SocketProtocol(SocketFacts):
             self._flush()
 
     def _close_when_finished(self, connection: Connection) -> None:
-        if self._close_timer is None and not self._transport.is_closing():
+        transport = self._transport
+        # RFC 6455 section 7.1.1: the server closes the transport, the client waits for it.
+        ours_to_close = connection.finished and (
+            connection.role is Role.SERVER or connection.failure is not None
+        )
+        can_half_close = transport.can_write_eof()
+        if ours_to_close and can_half_close and connection.failure is None and not self.buffered_amount:
+            # Nothing comes behind the peer's close frame that would turn this into a reset.
+            transport.close()
+            return
+        if self._close_timer is None and not transport.is_closing():
             self._close_timer = self._loop.call_later(self._settings.close_timeout, self._give_up_closing)
         # What comes now is read all the same: closing a socket with bytes
         # unread resets the connection, and the reset can overtake our close frame.
         self.resume_reading()
-        # RFC 6455 section 7.1.1: the server closes the transport, the client waits for it.
-        ours_to_close = connection.role is Role.SERVER or connection.failure is not None
-        if not connection.finished or not ours_to_close or self._writing_paused:
+        if not ours_to_close or self._writing_paused:
             return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if can_half_close:
+            transport.write_eof()
         else:
-            self._transport.close()
+            transport.close()
 
     def _give_up_closing(self) -> None:
         self._close_timer = None
