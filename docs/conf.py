@@ -15,6 +15,8 @@ version = release = fastframe.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "benchmarks"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 default_role = "code"
 
 myst_heading_anchors = 3

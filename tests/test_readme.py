@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from snippets import pages
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -20,7 +20,7 @@ def examples(page: Path) -> list[str]:
     return EXAMPLE.findall(page.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in pages() if examples(page)], ids=lambda page: page.name)
 def test_examples_of_a_page(page: Path) -> None:
     # One page is one session: a later example may use the names of an earlier one.
     text = "\n".join(examples(page))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ..machine import Machine, machine_with
 from ..report import Progress, print_table
 from ..tables import Table
-from . import compare, pages
+from . import compare, front, pages
 from .cases import CASES, Case
 from .programs import NoCompiler
 from .registry import SERVERS, Server, versions_of
@@ -234,6 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _write(arguments.output, run, environment)
     if arguments.write_docs and status == 0:
         _write(DOCS, run, environment)
+        front.rewrite()
     if arguments.compare:
         status = status or _compare(arguments, run.in_order())
     return status

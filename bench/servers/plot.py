@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..plot import COLOURS, INK, write_panels
 from .cases import Mode
+from .front import number
 from .registry import AIOHTTP, LIMIT, SERVERS, TORNADO, WEBSOCKETS, Server
 from .results import CaseResult, Samples
 
@@ -31,13 +32,6 @@ def _colour(server: Server) -> str:
     return next(colour for name, colour in _PALETTE.items() if server.label.startswith(name))
 
 
-def _number(value: float) -> str:
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:.3g} {name}"
-    return f"{value:.3g}"
-
-
 def _bars(axis: Axes, result: CaseResult) -> None:
     measured = [
         (server, found)
@@ -59,7 +53,7 @@ def _bars(axis: Axes, result: CaseResult) -> None:
         label.set_fontweight("bold" if server.is_ours else "normal")
     for place, (_, found) in zip(places, measured, strict=True):
         axis.annotate(
-            _number(found.median),
+            number(found.median),
             (found.median + found.spread / 2, place),
             (6, 0),
             textcoords="offset points",
@@ -68,7 +62,7 @@ def _bars(axis: Axes, result: CaseResult) -> None:
         )
     axis.grid(visible=False, axis="y")
     axis.margins(x=0.14, y=0.01)
-    axis.xaxis.set_major_formatter(lambda value, _: _number(value))
+    axis.xaxis.set_major_formatter(lambda value, _: number(value))
     axis.set_xlabel(result.case.mode.value, fontsize=8)
 
 
