@@ -7,6 +7,7 @@ from .protocol cimport SocketProtocol
 @cython.final
 cdef class Prepared:
     cdef dict _compressed
+    cdef bint _compresses
     cdef object _opcode
     cdef public object plain
     cdef public object size
