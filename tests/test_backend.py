@@ -36,6 +36,7 @@ CLASSES = {
         "control_frames",
         "error",
         "get_buffer",
+        "last_frames",
         "receive",
         "received",
         "retained",
@@ -58,7 +59,7 @@ SIGNATURES = {
     "FrameEncoder.append_message": "message",
     "FrameEncoder.take": "",
 }
-TYPES = "Close CloseCode Frame FrameHeader Opcode Ping Pong Role"
+TYPES = "Close CloseCode Frame FrameHeader Opcode Ping Pong RecordedFrame Role"
 ERRORS = (
     "ConnectionClosed ConnectionClosedError ConnectionClosedOK FastframeError HandshakeError InvalidProxy"
     " InvalidRequest InvalidResponse InvalidURI InvalidUtf8 MessageTooBig ProtocolError ProxyError"
@@ -66,7 +67,7 @@ ERRORS = (
 )
 CONVERSATION = (
     "Connection Headers PerMessageDeflate Request Response Server State WebSocket WebSocketStream"
-    " broadcast connect prepare serve accelerated install status uninstall"
+    " broadcast connect prepare replay serve accelerated install status uninstall"
 )
 NAMES = f"{TYPES} {ERRORS} {CONVERSATION} BACKEND __version__ build_info"
 PUBLIC = {*FUNCTIONS, *CLASSES, *NAMES.split()}

@@ -2,8 +2,8 @@
 
     export SECRET=$(python -c 'import secrets; print(secrets.token_hex(32))')
     python examples/authentication/server.py --origin https://app.example
-    token=$(python examples/authentication/server.py --issue ada --lifetime 60)
-    python -m fastframe connect ws://localhost:8765/ --header "Authorization: Bearer $token"
+    export TOKEN=$(python examples/authentication/server.py --issue ada --lifetime 60)
+    python -m fastframe connect ws://localhost:8765/ --header "Authorization: Bearer $TOKEN"
 
 - A program shows its token in `Authorization`. A page cannot set that header: its site sets the token as a
   cookie (`Set-Cookie: token=...; Secure; HttpOnly; SameSite=Strict`), and the browser sends it along. In a
