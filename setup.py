@@ -50,8 +50,8 @@ AS_THEY_STAND = (
 # The codec is compiled for speed. Most code of the others is for what happens once a connection: for size,
 # except that a handful of instructions, as Py_DECREF is, is copied and not called. Between the event loop and
 # the codec it costs 1 to 2 % of the instructions, and saves a quarter.
-# Once a connection, too, is how often their objects are made: no constructor needs a second way in for speed.
-MACROS = [("CYTHON_VECTORCALL_TPNEW", "0")]
+# Most of these runs once a connection, or once for all of them: there Py_DECREF and its like are called.
+SELDOM = ("fastframe.aio.broadcast", "fastframe.aio.facts", "fastframe.aio.transport", "fastframe.connection")
 DIRECTIVES = {
     # Annotations are mypy's: Cython would read some of them otherwise.
     "annotation_typing": False,
@@ -97,7 +97,19 @@ class BuildExtension(build_ext):
 def optimization(name, is_msvc):
     if name == "fastframe._codec_c":
         return ["/O2"] if is_msvc else ["-O3"]
-    return ["/O1"] if is_msvc else ["-Os", "--param", "max-inline-insns-size=6"]
+    size = 3 if name in SELDOM else 6
+    return ["/O1"] if is_msvc else ["-Os", "--param", f"max-inline-insns-size={size}"]
+
+
+def macros(source):
+    """What of Cython's own code is left out."""
+    if source == "_codec_c.pyx":
+        # It calls no method of Python's in a loop, and sees an exception only where one is raised.
+        return [("CYTHON_UNPACK_METHODS", "0"), ("CYTHON_FAST_THREAD_STATE", "0")]
+    if source not in AS_THEY_STAND:
+        return []
+    # Their objects are made once a connection: no constructor needs a second way in for speed.
+    return [("CYTHON_VECTORCALL_TPNEW", "0")]
 
 
 def extensions():
@@ -111,7 +123,7 @@ def extensions():
         Extension(
             "fastframe." + source.rpartition(".")[0].replace("/", "."),
             [f"src/fastframe/{source}"],
-            define_macros=MACROS if source in AS_THEY_STAND else [],
+            define_macros=macros(source),
             include_dirs=["src/fastframe/_kernels"],
             depends=sorted(path.as_posix() for path in included),
         )
