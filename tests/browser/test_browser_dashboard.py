@@ -18,7 +18,7 @@ from fastframe import WebSocket, serve
 
 SERVER = "dashboard/server.py"
 
-# Points of a plot that have the line's colour.
+# Points in the colour of a line: between two rows of points it covers three quarters of each.
 INK = """
 const ink = (id) => {
   const canvas = document.getElementById(id);
@@ -26,7 +26,7 @@ const ink = (id) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   let count = 0;
   for (let i = 0; i < data.length; i += 4)
-    if (data[i + 3] > 200 && colour.every((part, j) => Math.abs(data[i + j] - part) < 24)) count += 1;
+    if (data[i + 3] > 120 && colour.every((part, j) => Math.abs(data[i + j] - part) < 24)) count += 1;
   return count;
 };
 """
