@@ -48,8 +48,10 @@ for call in "over_read(bytes(100), ctypes.c_size_t(5000))" "overflow(2**31 - 1)"
     fi
 done
 echo "planted faults are found"
-# All that is not about the pure half, the build or the terminal: the modules that are compiled as they stand, too.
+# All that is not about the pure half, the build, the terminal, the pages or the examples, which are processes with
+# clocks of their own: the modules that are compiled as they stand, too.
 LD_PRELOAD=$preload "$python" -m pytest -p no:cacheprovider -k "not pure" -m "not resident_memory" \
     --ignore-glob="*/test_cli*" --ignore=tests/test_build.py --ignore=tests/test_backend.py \
-    --ignore-glob="*/test_bench*" --ignore=tests/test_autobahn_report.py --ignore=tests/test_readme.py \
+    --ignore-glob="*/test_bench*" --ignore=tests/test_autobahn_report.py --ignore-glob="*/test_readme*" \
+    --ignore-glob="*/test_*_page.py" --ignore=tests/test_snippets.py --ignore-glob="*/test_examples*" \
     --ignore=tests/test_cimport_example.py --ignore=tests/test_tour.py "$@" tests
