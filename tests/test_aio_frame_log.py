@@ -258,3 +258,15 @@ def test_wrapped_connection_goes_on_as_the_one_that_it_was() -> None:
         "> CLOSE fin, 56 bytes: 1009 'message of at least 6 bytes exceeds max_message_size 5'",
         "closed: sent 1009 message of at least 6 bytes exceeds max_message_size 5; received no close frame",
     ]
+
+
+@BOTH
+@every_loop
+async def test_close_reason_writes_no_line_of_its_own(role: Role, log: _Lines) -> None:
+    async with SIDES[role]() as (peer, ws):
+        await peer.send(data_frame(role, 8, b"\x03\xf3one\ntwo"))
+        peer.close()
+        await ws.wait_closed()
+    told = [line for _, line in log.records if "closed: " in line]
+    assert told and all("one\\ntwo" in line for line in told)
+    assert not any("\n" in line for _, line in log.records)
