@@ -27,7 +27,9 @@ def test_our_names_exist(library: str) -> None:
 
 def test_names_of_websockets_exist() -> None:
     theirs, _ = columns("websockets")
-    assert missing(theirs, WEBSOCKETS) == []
+    # The newest for Python 3.10 is 16.1.
+    is_older = int(websockets.__version__.split(".")[0]) < 17
+    assert missing(theirs, WEBSOCKETS) == (["connect(reconnect_delays=)"] if is_older else [])
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,10 @@ async def main(chat: Chat, host: str, port: int, *, reuse_port: bool) -> None:
     ) as server:
         print(f"listening on ws://{host}:{server.sockets[0].getsockname()[1]}/", flush=True)
         await stop.wait()
-    relaying.cancel()
+    while not relaying.done():
+        # More than once: a library may take the cancellation for a failure to connect, and go on.
+        relaying.cancel()
+        await asyncio.wait([relaying], timeout=0.1)
 
 
 if __name__ == "__main__":
