@@ -240,6 +240,26 @@ async def test_peers_close_is_answered_though_the_application_takes_nothing() ->
         assert await ws.recv() == "a"
 
 
+@simulated
+async def test_who_waits_for_the_end_with_no_message_left_has_nothing_to_answer() -> None:
+    async with raw_pair(ping_interval=None) as (peer, ws):
+        close = data_frame(Role.CLIENT, 8, (1000).to_bytes(2, "big"))
+        await peer.send(data_frame(Role.CLIENT, 1, b"the last") + close)
+        connection = ws.connection
+        assert connection is not None
+        await eventually(lambda: connection.close_received, "the close frame has come")
+        before = clock().time()
+        early = asyncio.ensure_future(ws.wait_closed())
+        await spin(10)
+        assert connection.close_sent is None  # a message is left, which may be answered
+        assert await ws.recv() == "the last"
+        late = asyncio.ensure_future(ws.wait_closed())
+        assert (await peer.frame()).opcode == 8
+        peer.close()
+        await asyncio.gather(early, late)
+        assert clock().time() - before < 1
+
+
 @every_loop
 async def test_peer_that_closes_before_its_messages_are_taken_leaves_no_timer() -> None:
     async with pair() as (server, client):

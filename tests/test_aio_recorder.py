@@ -104,9 +104,9 @@ async def test_lost_connection_comes_with_the_last_frames(role: Role, log: _Line
 async def test_close_reason_writes_no_line_of_its_own(role: Role, log: _Lines) -> None:
     async with SIDES[role]() as (peer, ws):
         await peer.send(data_frame(role, 8, b"\x03\xf3one\ntwo"))
+        peer.close()
         with pytest.raises(ConnectionClosedError):
             await ws.recv()
-        peer.close()
         await ws.wait_closed()
     [line] = log.ends
     assert "received 1011 one\\ntwo" in line

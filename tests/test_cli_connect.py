@@ -271,7 +271,7 @@ def test_input_that_was_not_sent_is_a_failure(tmp_path: Path) -> None:
         connection.close(1000)
 
     (tmp_path / "input").write_bytes((b"x" * 100_000 + b"\n") * 300)
-    with peer(close_soon) as said, (tmp_path / "input").open("rb") as file:
+    with peer(close_soon, close_timeout=1) as said, (tmp_path / "input").open("rb") as file:
         finished = connect_reading(said.uri, "--no-compression", file=file)
     assert finished.returncode == 1
     assert finished.stderr.decode().splitlines()[1:] == [

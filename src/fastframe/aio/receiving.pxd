@@ -16,6 +16,7 @@ cdef class ReceivingForm(SocketProtocol):
     cdef public bint _streams
 
     cdef object _take(self)
+    cdef bint _has_untaken(self)
     cdef Arrival _more(self)
     cdef Arrival _wait(self)
     cdef object _queue(self, list messages, size)

@@ -236,8 +236,12 @@ class ReceivingForm(SocketProtocol):
             # Reading goes on to see the peer's close frame, not to fill memory.
             self._is_deaf = True
 
+    def _has_untaken(self) -> bool:
+        """Whether something has come that the application did not take yet."""
+        return bool(self._messages) or (self._chunks is not None and self._chunks.size > 0)
+
     def _answered(self) -> None:
-        if self._messages or (self._chunks is not None and self._chunks.size):
+        if self._has_untaken():
             # It is when it asks for more; but it has not for ever.
             if self._answer_timer is None:
                 self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)

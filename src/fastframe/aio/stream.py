@@ -224,6 +224,9 @@ class CoroutineForm(ReceivingForm):
     async def wait_closed(self) -> None:
         """Wait until the connection is gone, whoever closes it.
 
+        Who awaits this with no message left to take has nothing to answer: a
+        close frame that waited behind the messages is answered now.
+
         A peer may leave behind more messages than `max_queue` lets in. If
         nobody takes any for `close_timeout`, it is given up with what has not
         been read of it; the system has to tell, which Linux does.
@@ -232,6 +235,8 @@ class CoroutineForm(ReceivingForm):
             return
         if self._closed_waiter is None:
             self._closed_waiter = self._loop.create_future()
+        if not self._has_untaken():
+            self._conclude()
         self._look_later()
         await asyncio.shield(self._closed_waiter)
 
