@@ -8,6 +8,9 @@ STRICT_CFLAGS ?= -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+# What is compiled strictly is compiled once for all environments of an interpreter.
+TAG := $(shell $$(ls $(BIN)/python 2>/dev/null || echo $(PYTHON)) -c 'import sys; print(sys.implementation.cache_tag)')
+BUILT := .venvs/built/$(TAG)-$(firstword $(shell echo '$(STRICT_CFLAGS)' | cksum))
 SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.h' -o -name py.typed -o -path '*/demo/static/*')) \
 	setup.py pyproject.toml MANIFEST.in README.md LICENSE
 CYTHON := $(shell find src examples -name '*.pyx' -o -name '*.px[di]')
@@ -33,8 +36,11 @@ test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build,
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) --no-print-directory autobahn AUTOBAHN="--exclude '9.*,12.*,13.*'"
 
+# Builds both halves itself: seen with the compiled one.
+SEEN := --ignore=tests/test_build.py
+
 test-pure: ## run the suite on the pure half, installed without the extension
-	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure
+	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure PYTEST="$(SEEN)"
 
 test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has
 	@pythons=$$($(PYTHON) tools/pythons.py) && echo "$$pythons" | while read -r version python; do \
@@ -42,7 +48,8 @@ test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this ma
 		echo "== Python $$version: $$python"; \
 		for half in 1 0; do \
 			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version HALF=$$half \
-				STAMP=compiled PYTEST="--numprocesses 2" </dev/null || exit 1; \
+				STAMP=compiled PYTEST="--numprocesses 2 $$([ $$half = 1 ] || echo '$(SEEN)')" \
+				</dev/null || exit 1; \
 		done; \
 	done
 
@@ -168,7 +175,8 @@ $(VENV)/.created:
 	touch $@
 
 # Rewritten only when a file was added or removed, which no time stamp of the others tells.
-$(VENV)/.sources: $(VENV)/.created FORCE
+$(VENV)/.sources $(BUILT)/.sources: $(VENV)/.created FORCE
+	@mkdir -p $(@D)
 	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
 
 # A build directory left over hides a broken compiler and deleted files: none survives.
@@ -183,10 +191,17 @@ $(VENV)/.installed: $(VENV)/.sources $(SOURCES)
 	$(INSTALL)
 	touch $@
 
-$(VENV)/.compiled: export FASTFRAME_EXTENSION = 1
-$(VENV)/.compiled: export FASTFRAME_CFLAGS = $(STRICT_CFLAGS)
-$(VENV)/.compiled: $(VENV)/.sources $(SOURCES)
-	$(INSTALL)
+$(BUILT)/.built: export FASTFRAME_EXTENSION = 1
+$(BUILT)/.built: export FASTFRAME_CFLAGS = $(STRICT_CFLAGS)
+$(BUILT)/.built: $(BUILT)/.sources $(SOURCES)
+	rm -rf build src/*.egg-info $(BUILT)/*.whl
+	$(PIP) wheel --no-build-isolation --check-build-dependencies --no-deps --wheel-dir $(BUILT) .
+	rm -rf build src/*.egg-info
+	touch $@
+
+$(VENV)/.compiled: $(BUILT)/.built | $(VENV)/.created
+	$(PIP) uninstall --yes fastframe
+	$(PIP) install $(BUILT)/*.whl
 	touch $(VENV)/.installed $@
 
 # For coverage and the sanitizers: only what tests/fuzz preloads lets it be imported. CPython's own flags have
