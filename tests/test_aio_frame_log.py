@@ -11,44 +11,18 @@ from typing import Any
 
 import pytest
 from aio_support import every_loop, pair
-from raw_peer import acceptance, raw_pair, raw_server, served
+from log_support import BOTH, SIDES, LogLines, logging_at
+from raw_peer import acceptance, raw_server
 from wire import data_frame, frame_bytes
 
 from fastframe import Connection, Role, WebSocketStream, connect, encode_frame
-from fastframe.aio.frame_log import LOGGERS, FrameLines, LoggedConnection
-
-SIDES: dict[Role, Any] = {Role.SERVER: served, Role.CLIENT: raw_pair}
-BOTH = pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[tuple[str, str]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append((record.name, record.getMessage()))
-
-    def of(self, role: Role, arrow: str) -> list[str]:
-        """What one end has logged of one direction, without the peer's address."""
-        lines = [line for name, line in self.records if name == f"fastframe.{role.value}"]
-        marked = [line.partition(" ")[2] for line in lines]
-        return [line[2:] for line in marked if line.startswith(f"{arrow} ")]
+from fastframe.aio.frame_log import FrameLines, LoggedConnection
 
 
 @pytest.fixture
-def log() -> Iterator[_Lines]:
-    """What is logged at DEBUG; the harness looks at what is on the logger's own handlers."""
-    handler = _Lines()
-    for logger in LOGGERS.values():
-        logger.setLevel(logging.DEBUG)
-        logger.propagate = False
-        logger.addHandler(handler)
-    yield handler
-    for logger in LOGGERS.values():
-        logger.setLevel(logging.NOTSET)
-        logger.propagate = True
-        logger.removeHandler(handler)
+def log() -> Iterator[LogLines]:
+    with logging_at(logging.DEBUG) as lines:
+        yield lines
 
 
 def lines_of(wire: bytes, step: int | None = None) -> list[str]:
@@ -157,7 +131,7 @@ def test_payload_of_a_large_frame_is_not_kept() -> None:
 
 @BOTH
 @every_loop
-async def test_both_directions_are_logged(log: _Lines, role: Role) -> None:
+async def test_both_directions_are_logged(log: LogLines, role: Role) -> None:
     async with SIDES[role]() as (peer, ws):
         await peer.send(data_frame(role, 1, b"question") + data_frame(role, 9, b"p"))
         assert await ws.recv() == "question"
@@ -171,7 +145,7 @@ async def test_both_directions_are_logged(log: _Lines, role: Role) -> None:
 
 
 @every_loop
-async def test_large_and_compressed_frames_are_logged(log: _Lines) -> None:
+async def test_large_and_compressed_frames_are_logged(log: LogLines) -> None:
     """Large ones are read in place, and masked until then."""
     text = "0123456789" * 100_000
     options: dict[str, Any] = {"compression": None, "max_size": None}
@@ -193,7 +167,7 @@ async def test_large_and_compressed_frames_are_logged(log: _Lines) -> None:
 
 
 @every_loop
-async def test_what_came_right_behind_the_handshake_is_logged(log: _Lines) -> None:
+async def test_what_came_right_behind_the_handshake_is_logged(log: LogLines) -> None:
     async with raw_server() as server:
 
         async def open_it() -> WebSocketStream:
@@ -211,7 +185,7 @@ async def test_what_came_right_behind_the_handshake_is_logged(log: _Lines) -> No
 
 
 @every_loop
-async def test_handshake_is_logged_without_credentials(log: _Lines) -> None:
+async def test_handshake_is_logged_without_credentials(log: LogLines) -> None:
     headers = {"Authorization": "Basic c2VjcmV0", "Cookie": "secret=1", "X-Shown": "yes"}
     answer = {"Set-Cookie": "secret=2", "X-Answer": 'it\'s "me"'}
     async with pair(server={"extra_headers": answer}, client={"extra_headers": headers}):
@@ -226,7 +200,7 @@ async def test_handshake_is_logged_without_credentials(log: _Lines) -> None:
 
 
 @every_loop
-async def test_end_is_logged_with_its_close_frames(log: _Lines) -> None:
+async def test_end_is_logged_with_its_close_frames(log: LogLines) -> None:
     async with pair() as (server, client):
         await client.close(1001, "leaving")
         await server.wait_closed()
@@ -262,7 +236,7 @@ def test_wrapped_connection_goes_on_as_the_one_that_it_was() -> None:
 
 @BOTH
 @every_loop
-async def test_close_reason_writes_no_line_of_its_own(role: Role, log: _Lines) -> None:
+async def test_close_reason_writes_no_line_of_its_own(role: Role, log: LogLines) -> None:
     async with SIDES[role]() as (peer, ws):
         await peer.send(data_frame(role, 8, b"\x03\xf3one\ntwo"))
         peer.close()

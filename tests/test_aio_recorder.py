@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import callback_form
 import pytest
 from aio_support import Recorder, eventually, every_loop, pair
-from raw_peer import raw_pair, served
+from log_support import BOTH, SIDES, LogLines, logging_at
 from wire import data_frame, frame_bytes
 
 from fastframe import ConnectionClosedError, ProtocolError, Role, WebSocketStream, replay
-from fastframe.aio.frame_log import LOGGERS
-
-SIDES: dict[Role, Any] = {Role.SERVER: served, Role.CLIENT: raw_pair}
-BOTH = pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ends: list[str] = []
-        """What each logger told at INFO, the peer's address aside."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.INFO:
-            _, _, words = record.getMessage().partition(" ")
-            self.ends.append(f"{record.name} {words}")
 
 
 @pytest.fixture(params=[logging.INFO, logging.DEBUG], ids=["info", "debug"])
-def log(request: pytest.FixtureRequest) -> Iterator[_Lines]:
-    """What is logged; at DEBUG the connection is wrapped."""
-    handler = _Lines()
-    for logger in LOGGERS.values():
-        logger.setLevel(request.param)
-        logger.propagate = False
-        logger.addHandler(handler)
-    yield handler
-    for logger in LOGGERS.values():
-        logger.setLevel(logging.NOTSET)
-        logger.propagate = True
-        logger.removeHandler(handler)
+def log(request: pytest.FixtureRequest) -> Iterator[LogLines]:
+    """At DEBUG the connection is wrapped."""
+    with logging_at(request.param) as lines:
+        yield lines
 
 
 async def _received_all(ws: WebSocketStream) -> None:
@@ -53,7 +28,7 @@ async def _received_all(ws: WebSocketStream) -> None:
 
 @BOTH
 @every_loop
-async def test_violation_comes_with_the_frames_before_it(role: Role, log: _Lines) -> None:
+async def test_violation_comes_with_the_frames_before_it(role: Role, log: LogLines) -> None:
     async with SIDES[role]() as (peer, ws):
         await peer.send(data_frame(role, 1, b"secret") + data_frame(role, 9, b"hidden"))
         assert await ws.recv() == "secret"
@@ -80,7 +55,7 @@ async def test_violation_comes_with_the_frames_before_it(role: Role, log: _Lines
 
 @BOTH
 @every_loop
-async def test_lost_connection_comes_with_the_last_frames(role: Role, log: _Lines) -> None:
+async def test_lost_connection_comes_with_the_last_frames(role: Role, log: LogLines) -> None:
     async with SIDES[role]() as (peer, ws):
         await peer.send(b"".join(data_frame(role, 2, bytes(size)) for size in range(20)))
         assert len(await ws.recv_many()) > 0
@@ -101,7 +76,7 @@ async def test_lost_connection_comes_with_the_last_frames(role: Role, log: _Line
 
 @BOTH
 @every_loop
-async def test_close_reason_writes_no_line_of_its_own(role: Role, log: _Lines) -> None:
+async def test_close_reason_writes_no_line_of_its_own(role: Role, log: LogLines) -> None:
     async with SIDES[role]() as (peer, ws):
         await peer.send(data_frame(role, 8, b"\x03\xf3one\ntwo"))
         peer.close()
@@ -115,7 +90,7 @@ async def test_close_reason_writes_no_line_of_its_own(role: Role, log: _Lines) -
 
 @BOTH
 @every_loop
-async def test_silent_peer_leaves_nothing_to_tell(role: Role, log: _Lines) -> None:
+async def test_silent_peer_leaves_nothing_to_tell(role: Role, log: LogLines) -> None:
     async with SIDES[role]() as (peer, ws):
         peer.close()
         await ws.wait_closed()
@@ -124,7 +99,7 @@ async def test_silent_peer_leaves_nothing_to_tell(role: Role, log: _Lines) -> No
 
 
 @every_loop
-async def test_end_as_it_should_be_is_not_told(log: _Lines) -> None:
+async def test_end_as_it_should_be_is_not_told(log: LogLines) -> None:
     async with pair() as (server, client):
         await client.send("x")
         assert await server.recv() == "x"
