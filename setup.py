@@ -120,7 +120,6 @@ def module_of(source):
     return "fastframe." + source.rpartition(".")[0].replace("/", ".")
 
 
-
 def extensions():
     # Elsewhere (PyPy) the pure half is the one to use: a JIT cannot see into an extension.
     if SETTING == "0" or (SETTING == "" and platform.python_implementation() != "CPython"):
