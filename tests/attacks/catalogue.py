@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import time
 import zlib
@@ -51,6 +52,7 @@ def announced(size: int, *, fin: bool = True, opcode: int = 2) -> bytes:
     return bytes([fin << 7 | opcode, 0xFF]) + size.to_bytes(8, "big") + bytes(4)
 
 
+@functools.cache
 def deflated(size: int) -> bytes:
     compressor = zlib.compressobj(9, wbits=-12)
     return (compressor.compress(bytes(size)) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]

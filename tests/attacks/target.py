@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import statistics
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import NamedTuple
 
+from attacks.process import Process, Variant
 from raw_peer import REQUEST, RawFrame, split_frame
 from wire import data_frame
 
 from fastframe import Role
 
 MIB = 1024 * 1024
-START_TIMEOUT = 20.0
 SOCKET_TIMEOUT = 10.0
 
 RETURN = 12
@@ -33,15 +28,6 @@ SETTLING = 6.0
 QUIET_FACTOR, WORST = 20, 2.5
 FLOOR = {"compiled": 0.25, "pure": 0.5}
 """A bystander's median may be so many times that of quiet, or so many seconds; each may be `WORST`."""
-
-
-class Variant(NamedTuple):
-    half: str
-    loop: str
-    form: str
-
-    def __str__(self) -> str:
-        return "-".join(self)
 
 
 class Wire:
@@ -126,52 +112,15 @@ class Wire:
         self.sock.close()
 
 
-class Target:
+class Target(Process):
     """The victim's process."""
 
     def __init__(self, variant: Variant) -> None:
-        self.variant = variant
-        environment = os.environ | {"FASTFRAME_EXTENSION": "0" if variant.half == "pure" else "1"}
-        here = Path(__file__).parent
-        self._process = subprocess.Popen(
-            [sys.executable, str(here / "victim.py"), variant.form, variant.loop],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self._watchdog = threading.Timer(START_TIMEOUT, self._process.kill)
-        self._watchdog.start()
-        line = self._process.stdout.readline()
-        self._watchdog.cancel()
+        super().__init__("victim.py", variant)
+        line = self.line()
         assert line.startswith("port "), f"{variant} did not start"
         self.port = int(line.split()[1])
-        self.pid = self._process.pid
         self._wires: list[Wire] = []
-
-    def stop(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise AssertionError(f"{self.variant} did not end") from None
-
-    # What it holds.
-
-    @property
-    def memory(self) -> float:
-        """Resident, in MiB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-    @property
-    def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     # Connections to it.
 

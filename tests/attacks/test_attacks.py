@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 from attacks import catalogue
-from attacks.target import Target, Variant
+from attacks.process import Variant, require
+from attacks.target import Target
 
 # Each half, loop and form with each other one at least once; all of them with --every.
 FEW = [
@@ -33,12 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    if sys.platform != "linux":
-        pytest.skip("not run: memory and descriptors of another process are read from /proc, which Linux has")
     variant: Variant = request.param
-    for needed in ("uvloop", "uvicorn"):
-        if needed in variant and find_spec(needed) is None:
-            pytest.fail(f"{needed} is not installed: make attacks does that")
+    require(variant)
     catalogue.SCALE = request.config.getoption("--scale")
     victim = Target(variant)
     yield victim
