@@ -14,7 +14,6 @@ import logging
 import os
 import selectors
 import ssl
-import subprocess
 import sys
 import tempfile
 import weakref
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from certificates import Certificate, self_signed
 
 from fastframe import Connection, Server, WebSocket, WebSocketStream, connect, serve
 from fastframe.aio import transport
@@ -350,16 +350,14 @@ class Recorder(WebSocket):
 def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """For a server on 127.0.0.1 and localhost, and for its clients."""
     with tempfile.TemporaryDirectory() as folder:
-        key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
-        command = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
-        command += " -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
-        subprocess.run(
-            [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
-        )
-        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server.load_cert_chain(certificate, key)
-        client = ssl.create_default_context(cafile=str(certificate))
-    return server, client
+        return contexts_of(self_signed(Path(folder)))
+
+
+def contexts_of(made: Certificate) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context that has the certificate, and a client's that trusts who signed it."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*made)
+    return server, ssl.create_default_context(cafile=str(made.certificate))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import websockets.exceptions
 import websockets.sync.server
+from certificates import self_signed
 
 LIMIT = 30.0
 """Seconds that anything may take."""
@@ -194,8 +195,5 @@ def peer(handler: Handler = Peer.echo, **options: Any) -> Iterator[Peer]:
 
 def certificate(folder: Path) -> tuple[str, str]:
     """A certificate that signed itself, and its key."""
-    files = str(folder / "certificate.pem"), str(folder / "key.pem")
-    made = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
-    made += " -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
-    subprocess.run([*made.split(), "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    return files
+    made = self_signed(folder)
+    return str(made.certificate), str(made.key)

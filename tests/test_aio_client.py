@@ -8,12 +8,14 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aio_support import (
     Recorder,
     clock,
+    contexts_of,
     echo,
     eventually,
     every_loop,
@@ -23,6 +25,7 @@ from aio_support import (
     tls_contexts,
     uri_of,
 )
+from certificates import dated
 from raw_peer import (
     acceptance,
     raw_server,
@@ -223,6 +226,25 @@ async def test_server_hostname_is_what_the_certificate_has_to_name() -> None:
             await talk(ws)
         with pytest.raises(ssl.SSLCertVerificationError):
             await connect(uri, ssl=client_tls, server_hostname="example.test")
+
+
+DATES = {
+    "expired": ("20200101000000Z", "20200201000000Z"),
+    "not yet valid": ("20480101000000Z", "20490101000000Z"),
+}
+
+
+@pytest.mark.parametrize("why", DATES)
+@every_loop
+async def test_certificate_out_of_its_time_is_refused(why: str, tmp_path: Path) -> None:
+    server_tls, client_tls = contexts_of(dated(tmp_path, *DATES[why]))
+    async with serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
+        with pytest.raises(ssl.SSLCertVerificationError, match=why):
+            await connect(uri_of(server, scheme="wss"), ssl=client_tls)
+        with pytest.raises(ssl.SSLCertVerificationError, match=why):
+            async for _ in connect(uri_of(server, scheme="wss"), ssl=client_tls):
+                raise AssertionError("it is connected")
+        assert not server.connections
 
 
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])

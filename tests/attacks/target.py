@@ -115,8 +115,8 @@ class Wire:
 class Target(Process):
     """The victim's process."""
 
-    def __init__(self, variant: Variant) -> None:
-        super().__init__("victim.py", variant)
+    def __init__(self, variant: Variant, *tls: str) -> None:
+        super().__init__("victim.py", variant, *tls)
         line = self.line()
         assert line.startswith("port "), f"{variant} did not start"
         self.port = int(line.split()[1])

@@ -1,5 +1,8 @@
 """The server that is attacked: ``python victim.py coroutine|callback|uvicorn asyncio|uvloop``.
 
+Behind that may come the files of a certificate and its key, for TLS (not with uvicorn), and the word
+"renegotiable" to let clients renegotiate.
+
 It says "port N", and ends with its standard input. Time limits are short, so
 that attacks on them are; all limits in bytes are the defaults.
 """
@@ -7,6 +10,7 @@ that attacks on them are; all limits in bytes are the defaults.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from typing import Any
 
@@ -19,6 +23,8 @@ TIMES: dict[str, float] = {
     "ping_timeout": 0.8,
 }
 PUSHED = b"x" * 65_536
+OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8
+"""Of OpenSSL 3, which older ones have no use for; `ssl` does not name it."""
 ORIGINS = ["http://good.example", None]
 
 
@@ -68,11 +74,22 @@ async def until_input_ends() -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-async def run_ours(form: str) -> None:
+async def run_ours(form: str, tls: ssl.SSLContext | None) -> None:
     kind: Any = handler if form == "coroutine" else Callbacks
-    async with serve(kind, "127.0.0.1", 0, origins=ORIGINS, **TIMES) as server:  # type: ignore[arg-type]
+    options: Any = TIMES | {"origins": ORIGINS, "ssl": tls}
+    async with serve(kind, "127.0.0.1", 0, **options) as server:
         await announce(server)
         await until_input_ends()
+
+
+def tls_of(certificate: str, key: str, *words: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if words == ("renegotiable",):
+        context.options |= OP_ALLOW_CLIENT_RENEGOTIATION
+    elif ssl.OPENSSL_VERSION_INFO < (3,):
+        context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
 
 
 async def announce(server: Server) -> None:
@@ -104,8 +121,8 @@ async def run_uvicorn() -> None:
 
 
 def main() -> None:
-    form, loop = sys.argv[1:3]
-    running = run_uvicorn() if form == "uvicorn" else run_ours(form)
+    form, loop, *tls = sys.argv[1:]
+    running = run_uvicorn() if form == "uvicorn" else run_ours(form, tls_of(*tls) if tls else None)
     if loop == "uvloop":
         import uvloop
 
