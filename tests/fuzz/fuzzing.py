@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from fuzz import engines
+from fuzz import autobahn, engines
 from fuzz.catalogue import CORPUS, HERE, REGRESSIONS
 
 FOUND = Path(sys.prefix) / "found"
@@ -76,8 +76,13 @@ def run(job: Job) -> Result:
         # From the same inputs each time, whatever was found on this machine before.
         found = job.scratch / f"found-{job.name}"
         found.mkdir()
+    recorded = job.scratch / f"recorded-{job.name}"
+    recorded.mkdir()
+    for number, data in enumerate(autobahn.inputs(job.name)):
+        (recorded / str(number)).write_bytes(data)
     folders = [
         found,
+        recorded,
         *(folder / job.name for folder in (CORPUS, REGRESSIONS) if (folder / job.name).is_dir()),
     ]
     began = time.monotonic()

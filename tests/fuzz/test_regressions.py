@@ -5,9 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fuzz import autobahn
 from fuzz.catalogue import CORPUS, HERE, KERNELS, MODULES, OURS, REGRESSIONS, inputs, target
+
+from fastframe import MessageDecoder, Ping, Role
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -17,6 +21,49 @@ def test_kept_inputs_still_pass(name: str) -> None:
     for folder in (CORPUS, REGRESSIONS):
         for path in inputs(folder, name):
             run(path.read_bytes())
+
+
+@pytest.mark.parametrize("name", [*autobahn.PLANS, "inflate"])
+def test_recorded_streams_still_pass(name: str) -> None:
+    run = target(name)
+    recorded = list(autobahn.inputs(name))
+    assert recorded
+    for data in recorded:
+        run(data)
+
+
+@pytest.mark.parametrize("name", autobahn.PLANS)
+def test_recorded_streams_arrive_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A choice more or less in a target would make them other bytes."""
+    from fuzz import connection_targets, streams
+
+    module, function = (connection_targets, "_argument") if name == "connection" else (streams, "wild")
+    made: Any = getattr(module, function)
+    given: list[bytes] = []
+
+    def noting(*arguments: Any) -> Any:
+        given.append(made(*arguments))
+        return given[-1]
+
+    monkeypatch.setattr(module, function, noting)
+    expected = [wire for stream in autobahn.recorded().values() for wire in (autobahn.masked(stream), stream)]
+    for data, wire in zip(autobahn.inputs(name), expected, strict=True):
+        given.clear()
+        target(name)(data)
+        assert b"".join(given) == wire
+
+
+def test_recorded_streams_say_what_their_cases_are_about() -> None:
+    cases: dict[str, str | bytes | Ping] = {
+        "1.1.2": "*" * 125,
+        "1.2.2": b"\xfe" * 125,
+        "2.2": Ping(b"Hello, world!"),
+        "5.3": "fragment1fragment2",
+    }
+    for case, item in cases.items():
+        stream = autobahn.recorded()[case]
+        for role, wire in ((Role.CLIENT, stream), (Role.SERVER, autobahn.masked(stream))):
+            assert MessageDecoder(role).receive(wire)[0] == item
 
 
 def test_the_catalogue_has_every_target() -> None:
