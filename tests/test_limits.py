@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 from linear import assert_linear
+from traced import traced
 from wire import data_frame, single_bytes
 
 from fastframe import MessageTooBig, ProtocolError, Role
@@ -141,13 +141,10 @@ for _ in range(64):
 
 def traced_peak(decoder: Any, wire: bytes, times: int) -> int:
     """Bytes that Python and the codec held at most above the start."""
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         for _ in range(times):
             decoder.receive(wire)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        return memory()[1]
 
 
 def test_too_many_fragments_are_refused_by_default(codec: ModuleType) -> None:
