@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from aio_support import LOOPS, eventually, every_loop, run, spin, uri_of
 
 from fastframe import WebSocket, connect, serve
 from fastframe.aio.listening import Listener, accepts_for
-from fastframe.aio.transport import SocketTransport
+from fastframe.aio.transport import SocketTransport, _receive_and_copy, receive
 
 
 class Notes:
@@ -104,6 +105,26 @@ async def test_bytes_pass_both_ways_and_the_end_of_the_peer_is_the_end() -> None
         assert ours.is_closing()
         assert not ours.is_reading()
         assert ours.get_protocol() is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are no files there")
+@pytest.mark.parametrize("way", [receive, _receive_and_copy])
+def test_every_way_to_receive_fills_the_buffer_and_tells_nothing_from_the_end(
+    way: Callable[[int, memoryview], int],
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        buffer = bytearray(b"." * 10)
+        inside = memoryview(buffer)[1:9]
+        assert way(ours.fileno(), inside) == -1
+        theirs.sendall(b"Hello, world")
+        assert (way(ours.fileno(), inside), bytes(buffer)) == (8, b".Hello, w.")
+        assert (way(ours.fileno(), inside), bytes(buffer)) == (4, b".orldo, w.")
+        theirs.close()
+        assert way(ours.fileno(), inside) == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        way(ours.fileno(), inside)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from deflate_pairs import BACKENDS, STATELESS, codec_pair, compressing_with, contents
 from hypothesis import given
 from hypothesis import strategies as st
+from traced import traced
 
 from fastframe import _compressors
 from fastframe.deflate import DEFLATE_BACKEND, DeflateCodec, PerMessageDeflate
@@ -25,22 +25,19 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         yield name
 
 
-def traced(make: Callable[[], object]) -> int:
+def size_of(make: Callable[[], object]) -> int:
     """Bytes that what `make` returns holds on to."""
     make()
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         kept = make()
-        size, _ = tracemalloc.get_traced_memory()
+        size, _ = memory()
         del kept
         return size
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.resident_memory
 def test_negotiated_but_idle_takes_less_than_a_kilobyte() -> None:
-    assert traced(lambda: [codec_pair()[1] for _ in range(50)]) < 50 * 1024
+    assert size_of(lambda: [codec_pair()[1] for _ in range(50)]) < 50 * 1024
 
 
 @pytest.mark.resident_memory
@@ -58,10 +55,10 @@ def test_each_direction_takes_its_memory_at_its_first_message() -> None:
                 codec.reset_compressor()
             return codec
 
-        assert traced(used) < 2 * 1024
-        assert 20 * 1024 < traced(lambda: used("compress")) < 48 * 1024
-        assert 7 * 1024 < traced(lambda: used("inflate")) < 16 * 1024
-        assert traced(lambda: used("compress", "reset")) < 2 * 1024
+        assert size_of(used) < 2 * 1024
+        assert 20 * 1024 < size_of(lambda: used("compress")) < 48 * 1024
+        assert 7 * 1024 < size_of(lambda: used("inflate")) < 16 * 1024
+        assert size_of(lambda: used("compress", "reset")) < 2 * 1024
 
 
 def test_stateless_codecs_keep_nothing_between_messages(backend: str) -> None:

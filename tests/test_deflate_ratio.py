@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import sys
-import tracemalloc
 import zlib
 from types import ModuleType
 from typing import Any
 
 import pytest
 from deflate_pairs import STATELESS, codec_pair, compressing_with
+from traced import traced
 from wire import data_frame
 
 from fastframe import MessageTooBig, Role
@@ -159,13 +159,10 @@ def test_no_more_is_ever_inflated_than_allowed(client: PerMessageDeflate) -> Non
     payload = deflated(bytes(50_000_000))
     allowed = 30 * len(payload)
     server = server_with(30, client)
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         with pytest.raises(MessageTooBig, match="max_ratio 30$"):
             server.inflate(payload, None)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+        _, peak = memory()
     # As much again while the output's pieces are joined, and the input with its tail.
     assert allowed < peak < 2 * allowed + 2 * len(payload) + 100_000 < 50_000_000
 

@@ -82,9 +82,11 @@ async def test_it_resumes_where_it_was_when_the_connection_alone_was_lost() -> N
     writers: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+        finally:
+            writer.close()
 
     async with server(SERVER, *FAST) as feed:
 

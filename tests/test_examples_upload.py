@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import platform
 import random
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 MIB = 1024 * 1024
+# KiB. PyPy itself takes more, and its collector comes later; the file is larger all the same.
+MORE_THAN_CPYTHON = 0 if platform.python_implementation() == "CPython" else 80 * 1024
 
 
 def written(path: Path, size: int) -> str:
@@ -82,8 +85,8 @@ def test_a_file_larger_than_memory_would_do(tmp_path: Path) -> None:
         async with server("upload/server.py", "--folder", folder) as running:
             client = await uploaded(running, source, digest.hexdigest())
             # Of what was freed, the C library gives the system back when it sees fit.
-            assert running.peak_memory() < 110 * 1024
-            assert client < 60 * 1024
+            assert running.peak_memory() < 110 * 1024 + MORE_THAN_CPYTHON
+            assert client < 60 * 1024 + MORE_THAN_CPYTHON
 
     test()
     assert (folder / "large.bin").stat().st_size == size

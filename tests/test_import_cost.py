@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -72,6 +73,10 @@ def test_serve_brings_what_it_needs(half: str) -> None:
     assert set(modules) >= {"asyncio", "h11", "fastframe.aio.server"}
 
 
+@pytest.mark.skipif(
+    platform.python_implementation() != "CPython",
+    reason="10 ms are for CPython, which runs what is cached at once",
+)
 @pytest.mark.parametrize("half", sorted(half_modules()))
 def test_import_takes_less_than_10_ms(half: str) -> None:
     imported(half)

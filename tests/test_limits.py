@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 from linear import assert_linear
+from traced import traced
 from wire import data_frame, single_bytes
 
 from fastframe import MessageTooBig, ProtocolError, Role
@@ -53,7 +54,7 @@ def test_sum_of_fragments_cannot_overflow(
 
 
 LIMITED_MEMORY = """
-import importlib, resource, sys
+import gc, importlib, platform, resource, sys
 from fastframe import Frame, Role
 codec = importlib.import_module({module!r})
 MIB = 1024 * 1024
@@ -67,6 +68,8 @@ codec.MessageDecoder(Role.CLIENT).receive(b"\\x82\\x01x")
 resource.setrlimit(resource.RLIMIT_AS, (statm(0) + {allowed} * MIB,) * 2)
 before = statm(1)
 {body}
+if platform.python_implementation() != "CPython":
+    gc.collect()  # what nothing refers to any more is still there
 grown = statm(1) - before
 print(grown)
 """
@@ -136,18 +139,17 @@ for _ in range(64):
     decoders.append(decoder)
     assert decoder.retained == 0
 """
-    assert resident_growth(codec, 64, body) < 16 * MIB
+    # Of what nothing refers to, PyPy keeps some for later; that of all of them would be 128 MiB.
+    kept = 16 if platform.python_implementation() == "CPython" else 48
+    assert resident_growth(codec, 64, body) < kept * MIB
 
 
 def traced_peak(decoder: Any, wire: bytes, times: int) -> int:
     """Bytes that Python and the codec held at most above the start."""
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         for _ in range(times):
             decoder.receive(wire)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        return memory()[1]
 
 
 def test_too_many_fragments_are_refused_by_default(codec: ModuleType) -> None:

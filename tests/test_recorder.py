@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import sys
-import tracemalloc
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_differential import OPTIONS, PLACES, ROLES, Stream, corrupted, cut_at, streams, wild_frames
+from traced import traced
 from wire import Case, Error, cases, data_frame, feed, frame_bytes, item, single_bytes
 
 from fastframe import (
@@ -159,19 +159,17 @@ def test_what_is_recorded_does_not_grow(codec: ModuleType) -> None:
     pieces += [data_frame(Role.SERVER, 2, b"", fin=False), data_frame(Role.SERVER, 0, b"")]
     decoder = codec.MessageDecoder(Role.SERVER)
 
-    def receive_all() -> int:
-        for piece in pieces:
-            decoder.receive(piece)
-        return tracemalloc.get_traced_memory()[0]
+    with traced() as memory:
 
-    tracemalloc.start()
-    try:
+        def receive_all() -> int:
+            for piece in pieces:
+                decoder.receive(piece)
+            return memory()[0]
+
         receive_all()
         before = receive_all()
         for _ in range(10):
             after = receive_all()
-    finally:
-        tracemalloc.stop()
     assert after - before < 2000
 
 
@@ -258,13 +256,10 @@ def test_replay_takes_little_memory_whatever_was_announced(limit: int | None, rs
     taken = [huge, huge._replace(opcode=Opcode.TEXT), huge._replace(fin=False)]
     # No ping may be that long. It is behind the others, so those have come whole.
     frames = (*taken, HUGE._replace(opcode=Opcode.PING))
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         error = replayed(frames, Role.SERVER, max_message_size=limit, rsv1=rsv1)
         assert replayed((HUGE,), Role.SERVER, max_message_size=None) is None
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak = memory()[1]
     assert error is not None
     assert "in a control frame" in error.message
     assert peak < (40 if rsv1 and limit else 4) * 1024 * 1024

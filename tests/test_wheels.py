@@ -1,4 +1,4 @@
-"""The checks of what is released, on wheels made wrong; the README's platforms against the workflows."""
+"""The checks of what is released, on wheels made wrong; README and `make portability` against workflows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from test_backend import COMPILED_TOO
 
+from tools.portability.__main__ import TARGETS
 from tools.wheels import building, configuration, contents, matrix
 
 SOURCES = {"fastframe/__init__.py", "fastframe/py.typed", "fastframe/_codec_c.pxd"}
@@ -114,3 +115,10 @@ def test_actions_are_pinned_by_commit() -> None:
     assert [
         one for one in used if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)
     ] == []
+
+
+def test_every_target_of_portability_has_a_job() -> None:
+    text = (matrix.WORKFLOWS / "portability.yml").read_text(encoding="utf-8")
+    named = re.search(r"^ *targets: \[(.*)\]$", text, re.MULTILINE)
+    assert named is not None
+    assert sorted(re.split(r",? ", named[1])) == sorted(TARGETS)

@@ -24,6 +24,9 @@ class Compressor(Protocol):
     def flush(self, mode: int, /) -> bytes: ...
 
 
+# zlib.h has the number; PyPy's module has no name for it.
+_Z_RLE = getattr(zlib, "Z_RLE", 3)
+
 # Takes window bits, level and memory level, in zlib's terms.
 NewCompressor: TypeAlias = Callable[[int, int, int], Compressor]
 
@@ -33,7 +36,7 @@ def _zlib_compressor(window_bits: int, level: int, memory_level: int) -> Compres
         # deflateInit2 of zlib.h: "a window size of 256 bytes" is not supported
         # for raw deflate. A larger window is harmless if no match reaches far
         # back, and Z_RLE is documented to "limit match distances to one".
-        return zlib.compressobj(level, zlib.DEFLATED, -9, memory_level, zlib.Z_RLE)
+        return zlib.compressobj(level, zlib.DEFLATED, -9, memory_level, _Z_RLE)
     return zlib.compressobj(level, zlib.DEFLATED, -window_bits, memory_level)
 
 

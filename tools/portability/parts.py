@@ -51,6 +51,7 @@ ELSEWHERE = (
     "test_deflate_compressors.py",  # isal and zlib-ng
     "test_readme.py",
     "test_subinterpreters.py",
+    "test_wheels.py",
 )
 
 

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
     from .protocol import SocketProtocol
 
-__all__ = ["Outlet", "SocketTransport", "send"]
+__all__ = ["Outlet", "SocketTransport", "receive", "send"]
 
 # Until Python 3.12 asyncio copies all that it cannot send at once, and of 1 MiB that is most.
 _COPIES = sys.version_info < (3, 12)
+
+# Bytes asked of the system at once where they have to be copied from there.
+_COPIED_SIZE = 262144
 
 # What nothing to be written is: a deque takes 760 bytes, which an idle connection has no use for.
 _NOTHING: Final[deque[memoryview]] = deque()
@@ -422,8 +425,20 @@ def _receive(descriptor: int, buffer: Buffer) -> int:
         return -1
 
 
+def _receive_and_copy(descriptor: int, buffer: Buffer) -> int:
+    """Stands in where Python has no `os.readv`, as PyPy."""
+    view = memoryview(buffer)
+    try:
+        # What is asked for is allocated, and a frame read in place may ask for megabytes.
+        data = os.read(descriptor, min(len(view), _COPIED_SIZE))
+    except (BlockingIOError, InterruptedError):
+        return -1
+    view[: len(data)] = data
+    return len(data)
+
+
 # Compiled, they need no exception to say that there is nothing, or that nothing was sent.
 if BACKEND == "compiled":
     from ._native import receive, send
 else:
-    receive, send = _receive, _write
+    receive, send = _receive if hasattr(os, "readv") else _receive_and_copy, _write
