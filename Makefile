@@ -38,6 +38,9 @@ test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build,
 
 # Builds both halves itself: seen with the compiled one.
 SEEN := --ignore=tests/test_build.py
+# Programs and pages, on another Python: likewise.
+SEEN_THERE := $(SEEN) $(foreach about,bench cli examples readme *_page,--ignore-glob='*/test_$(about)*') \
+	$(foreach about,cimport_example snippets wheels,--ignore=tests/test_$(about).py)
 
 test-pure: ## run the suite on the pure half, installed without the extension
 	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure PYTEST="$(SEEN)"
@@ -48,7 +51,7 @@ test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this ma
 		echo "== Python $$version: $$python"; \
 		for half in 1 0; do \
 			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version HALF=$$half \
-				STAMP=compiled PYTEST="--numprocesses 2 $$([ $$half = 1 ] || echo '$(SEEN)')" \
+				STAMP=compiled PYTEST="--numprocesses 2 $$([ $$half = 1 ] || echo "$(SEEN_THERE)")" \
 				</dev/null || exit 1; \
 		done; \
 	done
