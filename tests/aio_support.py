@@ -199,7 +199,8 @@ def run(factory: Callable[[], asyncio.AbstractEventLoop], test: Test, limit: flo
         _unfreeze()
 
 
-def _collect() -> None:
+def collect() -> None:
+    """Free all that nothing refers to any more."""
     # PyPy counts no references: what had a finalizer goes with a later collection than what it held.
     for _ in range(1 if sys.implementation.name == "cpython" else 5):
         gc.collect()
@@ -221,14 +222,14 @@ def _run(factory: Callable[[], asyncio.AbstractEventLoop], test: Test, limit: fl
     try:
         leftovers = loop.run_until_complete(_limited(test(), limit))
         leftovers += [f"timer {timer}" for timer in _waiting_timers(loop)]
-        _collect()
+        collect()
     finally:
         logger.removeHandler(_log)
         logger.propagate = True
         asyncio.set_event_loop(None)
         _close(loop)
     del loop
-    _collect()
+    collect()
     leftovers += [f"logged: {line}" for line in logged()]
     leftovers += [f"complaint of the loop: {line}" for line in complaints]
     leftovers += [f"open {link}" for link in _open_sockets() - sockets]

@@ -12,6 +12,7 @@ import pytest
 from aio_support import (
     Recorder,
     clock,
+    collect,
     echo,
     eventually,
     every_loop,
@@ -69,7 +70,7 @@ async def test_nothing_of_the_opening_outlives_it(form: Any) -> None:
             await peer.send(data_frame(Role.SERVER, 1, b"a"))
             await eventually(lambda: len(server.connections) == 2, "both are open")
             await spin(5)
-            gc.collect()
+            collect()
             assert _openings() == before
 
 
