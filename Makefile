@@ -36,22 +36,22 @@ test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build,
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) --no-print-directory autobahn AUTOBAHN="--exclude '9.*,12.*,13.*'"
 
-# Builds both halves itself: seen with the compiled one.
+# Builds both halves itself: seen with the compiled one, and `make wheels` builds on each Python.
 SEEN := --ignore=tests/test_build.py
-# Programs and pages, on another Python: likewise.
+# Programs and pages: on another Python seen with the compiled half, too.
 SEEN_THERE := $(SEEN) $(foreach about,bench cli examples readme *_page,--ignore-glob='*/test_$(about)*') \
 	$(foreach about,cimport_example snippets wheels,--ignore=tests/test_$(about).py)
 
 test-pure: ## run the suite on the pure half, installed without the extension
 	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure PYTEST="$(SEEN)"
 
-test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has
-	@pythons=$$($(PYTHON) tools/pythons.py) && echo "$$pythons" | while read -r version python; do \
+test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has (PYTHONS="3.10 3.13": on these)
+	@pythons=$$($(PYTHON) tools/pythons.py $(PYTHONS)) && echo "$$pythons" | while read -r version python; do \
 		[ -n "$$version" ] || { echo "not run: no other Python on this machine"; continue; }; \
 		echo "== Python $$version: $$python"; \
 		for half in 1 0; do \
 			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version HALF=$$half \
-				STAMP=compiled PYTEST="--numprocesses 2 $$([ $$half = 1 ] || echo "$(SEEN_THERE)")" \
+				STAMP=compiled PYTEST="--numprocesses 2 $$([ $$half = 1 ] && echo "$(SEEN)" || echo "$(SEEN_THERE)")" \
 				</dev/null || exit 1; \
 		done; \
 	done

@@ -11,7 +11,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # CPython's own flags have -fwrapv, under which signed overflow is defined and goes unseen.
-export FASTFRAME_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-wrapv -O1 -g -fno-omit-frame-pointer"
+export FASTFRAME_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-wrapv -O1 -g1 -fno-omit-frame-pointer"
 export LDFLAGS="-fsanitize=address,undefined"
 cp -r src setup.py pyproject.toml MANIFEST.in README.md LICENSE "$folder"
 (cd "$folder" && FASTFRAME_EXTENSION=1 "$python" -m pip install --quiet --no-build-isolation --no-deps --target installed .)

@@ -1,4 +1,5 @@
-"""Prints the other Pythons of this machine that the suite can run on: a line "VERSION PATH" each.
+"""Prints the other Pythons of this machine that the suite can run on, or those of the versions that are
+named: a line "VERSION PATH" each.
 
 A version is looked for on PATH, then among pyenv's. One that is missing, or that lacks what building in
 an environment takes, is named on stderr as "not run: ...". That of the Python which runs this is left
@@ -64,7 +65,7 @@ def choose(version: str) -> str | None:
 
 def main() -> int:
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    chosen = {version: choose(version) for version in VERSIONS if version != own}
+    chosen = {version: choose(version) for version in sys.argv[1:] or VERSIONS if version != own}
     print("\n".join(f"{version} {python}" for version, python in chosen.items() if python))
     return 0
 
