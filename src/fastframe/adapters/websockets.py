@@ -10,6 +10,7 @@ where the generator finds it whenever it is asked again.
 from __future__ import annotations
 
 import secrets
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,8 @@ def _awaits_frame() -> Callable[[Any], bool]:
 
     parse, recv_frame = Protocol.parse.__code__, Protocol.recv_frame
     at_eof = StreamReader.at_eof.__code__
+    # By which the library reads a header: who has put something in its place wants to see it called.
+    unpack = struct.unpack
 
     def awaits_frame(protocol: Any) -> bool:
         if (
@@ -74,6 +77,7 @@ def _awaits_frame() -> Callable[[Any], bool]:
             or protocol.debug
             or protocol.current_size is not None
             or protocol.reader.eof
+            or struct.unpack is not unpack
             or type(protocol).recv_frame is not recv_frame
         ):
             return False

@@ -137,14 +137,6 @@ SUITES = {
     "ws4py": Suite("ws4py", "ws4py", (*QUIET, "test", "--ignore=test/test_cherrypy.py"), "test"),
 }
 
-UNPACKS = "it makes struct.unpack fail, which is how the library reads a header and not how we do"
-
-# The only tests that end otherwise with the adapter, and why. They have to.
-INSIDE = {
-    "tests.test_protocol.ErrorTests::test_client_hits_internal_error_reading_frame": UNPACKS,
-    "tests.test_protocol.ErrorTests::test_server_hits_internal_error_reading_frame": UNPACKS,
-}
-
 # From the outside in: of a test and its subtests, the worst counts.
 KINDS = ("passed", "skipped", "failure", "error")
 
@@ -306,7 +298,7 @@ def compare(name: str, sources: dict[str, Path], *, installs: bool = True) -> bo
             gathered(suite, sources.get(name), folder, scratch)
             without, with_it = both(suite, folder, scratch / "once", installs=installs)
             differing = differences(without, with_it)
-            if differing - INSIDE.keys():
+            if differing:
                 differing &= differences(*both(suite, folder, scratch / "again", installs=installs))
         except OutOfReach as why:
             print(f"not run: {name} {release}: the whole suite is in git alone, and {why}", flush=True)
@@ -316,13 +308,12 @@ def compare(name: str, sources: dict[str, Path], *, installs: bool = True) -> bo
             return False
     print(f"{name} {release}: {tally(without)} without, {tally(with_it)} with the adapter", flush=True)
     for test in sorted(differing):
-        note = f" (expected: {INSIDE[test]})" if test in INSIDE else ""
-        print(f"    {test}: {without.get(test)} without, {with_it.get(test)} with the adapter{note}")
+        print(f"    {test}: {without.get(test)} without, {with_it.get(test)} with the adapter")
     # A suite that fails by itself proves nothing.
     kinds = set(without.values())
     if "passed" not in kinds or kinds & {"failure", "error"}:
         return False
-    return differing == (INSIDE.keys() & without.keys() if installs else set())
+    return not differing
 
 
 def main() -> None:
