@@ -96,7 +96,7 @@ class SocketFacts:
 
     @property
     def local_address(self) -> Any:
-        """As `socket.getsockname`."""
+        """As `socket.getsockname`; it may be None once the connection is gone."""
         return self._transport.get_extra_info("sockname")
 
     @property

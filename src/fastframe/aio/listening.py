@@ -1,4 +1,4 @@
-"""Accepts connections for event loops that only tell when a descriptor is ready, asyncio's selector loops."""
+"""Accepts connections, where transports of ours are better than those of the event loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket as socket_module
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,13 @@ _RETRY_DELAY = 1.0
 
 def accepts_for(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `Listener` works on this loop, and is faster than what the loop does itself."""
-    return os.name == "posix" and isinstance(loop, asyncio.SelectorEventLoop)
+    if os.name != "posix":
+        return False
+    # Whose loop it is has been imported.
+    uvloop = sys.modules.get("uvloop")
+    return isinstance(loop, asyncio.SelectorEventLoop) or (
+        uvloop is not None and isinstance(loop, uvloop.Loop)
+    )
 
 
 class Listener:
@@ -51,6 +58,9 @@ class Listener:
         self._sockets: list[socket_module.socket] = [socket.dup() for socket in sockets]
         for socket in self._sockets:
             socket.setblocking(False)
+            if socket.family != socket_module.AF_UNIX:
+                # Those that it accepts inherit it.
+                socket.setsockopt(socket_module.IPPROTO_TCP, socket_module.TCP_NODELAY, 1)
             socket.listen(backlog)
             self._watch(socket)
 
@@ -85,10 +95,8 @@ class Listener:
     def _start(self, socket: socket_module.socket, peername: Any) -> None:
         try:
             socket.setblocking(False)
-            if socket.family != socket_module.AF_UNIX:
-                socket.setsockopt(socket_module.IPPROTO_TCP, socket_module.TCP_NODELAY, 1)
             protocol = self._make_protocol()
-            transport = SocketTransport(self._loop, socket, protocol, peername, socket.getsockname())
+            transport = SocketTransport(self._loop, socket, protocol, peername)
         except Exception as error:  # noqa: BLE001
             socket.close()
             context = {"message": "a connection that was accepted could not begin", "exception": error}
