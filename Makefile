@@ -202,7 +202,8 @@ $(BUILT)/.built: $(BUILT)/.sources $(SOURCES)
 	rm -rf build src/*.egg-info
 	touch $@
 
-$(VENV)/.compiled: $(BUILT)/.built | $(VENV)/.created
+# .sources: were it written later, what needs .installed would install the sources once more, and not strictly.
+$(VENV)/.compiled: $(BUILT)/.built | $(VENV)/.created $(VENV)/.sources
 	$(PIP) uninstall --yes fastframe
 	$(PIP) install $(BUILT)/*.whl
 	touch $(VENV)/.installed $@
