@@ -48,7 +48,7 @@ test-pure: ## run the suite on the pure half, installed without the extension
 	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure PYTEST="$(SHARED) $(SEEN)"
 
 HALVES ?= 1 0
-test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has (PYTHONS="3.10 3.13", HALVES=0: on these)
+test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has (PYTHONS=3.10 HALVES=0: what else)
 	@pythons=$$($(PYTHON) tools/pythons.py $(PYTHONS)) && echo "$$pythons" | while read -r version python; do \
 		[ -n "$$version" ] || { echo "not run: no other Python on this machine"; continue; }; \
 		echo "== Python $$version: $$python"; \
