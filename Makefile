@@ -115,7 +115,7 @@ drop-ins: ## fastframe inside of uvicorn and other libraries, in the releases it
 	@$(MAKE) --no-print-directory within VENV=.venvs/drop-ins-suites
 
 inside: $(VENV)/.compiled $(VENV)/.drop-ins
-	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/drop_ins
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest $(SHARED) --dist loadfile tests/drop_ins
 	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites
 
 # Suites that the newest releases have not, against the newest that have them.
