@@ -206,7 +206,8 @@ def outcomes(
     (plugin / "suite_setup.py").write_text(
         suite.setup + (PLUGIN.format(library=suite.library, installs=installs) if accelerated else "")
     )
-    environment = {**os.environ, **dict(suite.environment)}
+    # daphne's tests talk by files in the temporary directory, and hang if those of another run are there.
+    environment = {**os.environ, "TMPDIR": str(scratch), **dict(suite.environment)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(plugin), environment.get("PYTHONPATH")]))
     arguments = [
         "-c",
