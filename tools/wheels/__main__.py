@@ -161,7 +161,7 @@ def release(files: list[Built], directory: Path) -> None:
     (directory / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.wheels", description=__doc__.partition("\n")[0])
     parser.add_argument("--sources-only", action="store_true", help="the sdist and the pure wheel alone")
     parser.add_argument(
@@ -180,7 +180,11 @@ def main() -> int:
         "--no-suite", action="store_const", const=[], dest="suite", help="smoke and parity tests alone"
     )
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse_arguments()
     work = Path(tempfile.mkdtemp(prefix="fastframe-wheels-"))
     try:
         configuration = read()
