@@ -32,10 +32,12 @@ tour: $(VENV)/.installed ## build, then run the self-checking tour in the termin
 	@$(BIN)/python -m fastframe tour
 
 test: $(VENV)/.compiled $(VENV)/.dev lint workflows types docs kernels ## build, then run every gate, the whole suite, peers and Autobahn
-	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest $(SHARED)
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) --no-print-directory autobahn AUTOBAHN="--exclude '9.*,12.*,13.*'"
 
+# Two processes share the suite: many of its tests wait for others.
+SHARED := --numprocesses 2
 # Builds both halves itself: seen with the compiled one, and `make wheels` builds on each Python.
 SEEN := --ignore=tests/test_build.py
 # Programs and pages: on another Python seen with the compiled half, too.
@@ -43,16 +45,17 @@ SEEN_THERE := $(SEEN) $(foreach about,bench cli examples readme *_page,--ignore-
 	$(foreach about,cimport_example snippets wheels,--ignore=tests/test_$(about).py)
 
 test-pure: ## run the suite on the pure half, installed without the extension
-	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure PYTEST="$(SEEN)"
+	@$(MAKE) --no-print-directory suite VENV=.venvs/pure HALF=0 STAMP=pure PYTEST="$(SHARED) $(SEEN)"
 
-test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has (PYTHONS="3.10 3.13": on these)
+HALVES ?= 1 0
+test-pythons: ## both halves on each other Python from 3.10 to 3.13 that this machine has (PYTHONS=3.10 HALVES=0: what else)
 	@pythons=$$($(PYTHON) tools/pythons.py $(PYTHONS)) && echo "$$pythons" | while read -r version python; do \
 		[ -n "$$version" ] || { echo "not run: no other Python on this machine"; continue; }; \
 		echo "== Python $$version: $$python"; \
-		for half in 1 0; do \
-			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version HALF=$$half \
-				STAMP=compiled PYTEST="--numprocesses 2 $$([ $$half = 1 ] && echo "$(SEEN)" || echo "$(SEEN_THERE)")" \
-				</dev/null || exit 1; \
+		for half in $(HALVES); do \
+			if [ $$half = 1 ]; then stamp=compiled seen="$(SEEN)"; else stamp=pure seen="$(SEEN_THERE)"; fi; \
+			$(MAKE) --no-print-directory suite PYTHON="$$python" VENV=.venvs/$$version-$$stamp HALF=$$half \
+				STAMP=$$stamp PYTEST="$(SHARED) $$seen" </dev/null || exit 1; \
 		done; \
 	done
 
@@ -112,7 +115,7 @@ drop-ins: ## fastframe inside of uvicorn and other libraries, in the releases it
 	@$(MAKE) --no-print-directory within VENV=.venvs/drop-ins-suites
 
 inside: $(VENV)/.compiled $(VENV)/.drop-ins
-	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest tests/drop_ins
+	FASTFRAME_EXTENSION=1 $(BIN)/python -m pytest $(SHARED) --dist loadfile tests/drop_ins
 	cd tests && FASTFRAME_EXTENSION=1 $(abspath $(BIN))/python -m drop_ins.adapters.suites
 
 # Suites that the newest releases have not, against the newest that have them.
@@ -165,7 +168,7 @@ kernels: $(VENV)/.kernels ## the C tests of the kernels, for other processors to
 docs: $(VENV)/.docs ## build the documentation, warnings are errors
 
 wheels: $(VENV)/.dev ## build, check and test the sdist, the pure wheel and a wheel for each Python here, into dist/
-	@$(BIN)/python -m tools.wheels $(WHEELS)
+	@$(BIN)/python -m tools.wheels --cflags='$(STRICT_CFLAGS)' $(WHEELS)
 
 clean: ## remove all that these commands have made
 	rm -rf .venv .venvs build dist docs/_build src/*.egg-info
@@ -202,7 +205,8 @@ $(BUILT)/.built: $(BUILT)/.sources $(SOURCES)
 	rm -rf build src/*.egg-info
 	touch $@
 
-$(VENV)/.compiled: $(BUILT)/.built | $(VENV)/.created
+# .sources: were it written later, what needs .installed would install the sources once more, and not strictly.
+$(VENV)/.compiled: $(BUILT)/.built | $(VENV)/.created $(VENV)/.sources
 	$(PIP) uninstall --yes fastframe
 	$(PIP) install $(BUILT)/*.whl
 	touch $(VENV)/.installed $@

@@ -91,6 +91,15 @@ def test_extension_is_required_of_every_platform_wheel(platform: str) -> None:
         assert (configuration.ROOT / path).exists()
 
 
+def test_flags_are_added_to_those_of_the_release() -> None:
+    told = configuration.read(platform="linux")
+    more = told.with_flags("-Wall -Werror")
+    assert more == told.environment | {
+        "FASTFRAME_CFLAGS": f"{told.environment['FASTFRAME_CFLAGS']} -Wall -Werror"
+    }
+    assert told.with_flags("") == told.environment
+
+
 def test_every_wheel_that_is_configured_has_a_job() -> None:
     pytest.importorskip("cibuildwheel", reason="not run: cibuildwheel needs Python 3.11 and the extra wheels")
     assert {name.partition("-")[2] for name in matrix.identifiers()} == matrix.jobs().keys()

@@ -12,5 +12,5 @@ if [ -z "$python" ]; then
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-bash "$here/environment.sh" "$python" "$folder" >"$folder/log" 2>&1 || { tail -n 30 "$folder/log"; exit 1; }
+FASTFRAME_CFLAGS=-O1 bash "$here/environment.sh" "$python" "$folder" >"$folder/log" 2>&1 || { tail -n 30 "$folder/log"; exit 1; }
 FASTFRAME_EXTENSION=1 PYTHONPATH="$folder/installed" "$python" "$here/leaks.py"

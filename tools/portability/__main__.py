@@ -1,4 +1,4 @@
-"""Run targets: python -m tools.portability [--whole] [--require] [TARGET...]; without a name all of them."""
+"""Run targets: python -m tools.portability [--brief | --whole] [--require] [TARGET...]; without one all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from functools import partial
 from typing import NamedTuple
 
 from . import foreign, free_threaded, kernels, old_processors, pypy, windows
+from .parts import Extent
 from .running import NotRunError, TargetError
 
 
 class Target(NamedTuple):
     proves: str
-    run: Callable[[bool], None]
-    """Takes whether the whole suite is wanted, instead of the parts chosen for CI."""
+    run: Callable[[Extent], None]
 
 
 TARGETS = {
@@ -39,7 +39,14 @@ TARGETS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.portability", description=__doc__)
     parser.add_argument("targets", metavar="TARGET", nargs="*", help=", ".join(TARGETS))
-    parser.add_argument("--whole", action="store_true", help="all of the suite, not the parts chosen for CI")
+    amount = parser.add_mutually_exclusive_group()
+    for flag, extent, what in [
+        ("--brief", Extent.BRIEF, "of the conversation over sockets only a part"),
+        ("--whole", Extent.WHOLE, "all of the suite, not the parts chosen for each night"),
+    ]:
+        amount.add_argument(
+            flag, action="store_const", const=extent, default=Extent.USUAL, dest="extent", help=what
+        )
     parser.add_argument("--require", action="store_true", help="what cannot run fails (so does REQUIRE=1)")
     options = parser.parse_args()
     unknown = set(options.targets) - set(TARGETS)
@@ -51,7 +58,7 @@ def main() -> int:
         print(f"--- {name}: {TARGETS[name].proves}", flush=True)
         began, verdict = time.monotonic(), "ok"
         try:
-            TARGETS[name].run(options.whole)
+            TARGETS[name].run(options.extent)
         except NotRunError as reason:
             verdict = f"not run: {reason}"
             print(verdict)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from . import parts
 from .debian import Root, unpacked
 from .interpreters import Foreign, create, install, pytest, requirements
+from .parts import Extent
 from .running import ROOT, NotRunError, TargetError, need, output
 
 # Debian's release by the Python of this process: the build takes that one's headers and configuration.
@@ -71,7 +72,7 @@ def wheel(processor: Processor, root: Path, folder: Path) -> Path:
     return next(folder.glob(f"fastframe-*linux_{processor.machine}.whl"))
 
 
-def run(processor: Processor, whole: bool) -> None:
+def run(processor: Processor, extent: Extent) -> None:
     version = sys.version_info[:2]
     if version not in SUITES:
         raise NotRunError(f"Debian has no Python {version[0]}.{version[1]} to emulate")
@@ -96,6 +97,8 @@ def run(processor: Processor, whole: bool) -> None:
         found = output(python, "-c", DESCRIBE).strip()
         if found != f"{processor.machine} {processor.byte_order} {processor.kernels}":
             raise TargetError(f"this is not what was to be tested: {found}")
-        chosen = parts.whole() if whole else (*parts.CODEC, *parts.BACKEND, *parts.CONVERSATION)
+        whole = extent is Extent.WHOLE
+        usual = (*parts.CODEC, *parts.BACKEND, *parts.conversation(extent))
+        chosen = parts.whole() if whole else usual
         # uvloop and wsaccel are compiled packages that not all processors have wheels of.
         pytest(python, "1", "-k", f"not wsaccel and not uvloop{'' if whole else ' and not pure'}", *chosen)

@@ -12,6 +12,7 @@ from . import parts
 from .debian import Root, source
 from .foreign import staged
 from .interpreters import pytest, requirements
+from .parts import Extent
 from .running import CACHE, TargetError, need, output
 
 RELEASE = "3.13"
@@ -49,7 +50,7 @@ def choose() -> Path:
     return built()
 
 
-def run(whole: bool) -> None:
+def run(extent: Extent) -> None:
     interpreter = choose()
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "environment"
@@ -65,5 +66,9 @@ def run(whole: bool) -> None:
         ).strip()
         if found != "compiled False":
             raise TargetError(f"the extension turned the GIL on, or is not there: {found}")
-        chosen = parts.whole() if whole else (*parts.CODEC, *parts.CONVERSATION, "test_threads.py")
+        chosen = (
+            parts.whole()
+            if extent is Extent.WHOLE
+            else (*parts.CODEC, *parts.conversation(extent), "test_threads.py")
+        )
         pytest(python, "1", "-k", "not wsaccel and not uvloop", *chosen)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from .parts import Extent
 from .running import TESTS
 from .running import run as run_command
 
 
-def run(whole: bool) -> None:
+def run(extent: Extent) -> None:
     run_command(sys.executable, TESTS / "kernels" / "run.py", "--zig", "--all")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from . import parts
+from .parts import Extent
 from .running import TESTS, NotRunError, TargetError, need, output, run
 
 # qemu's models, and the best kernel each can run. None emulates AVX-512.
@@ -50,7 +51,7 @@ def _check_machine() -> None:
         raise NotRunError("this is no x86-64")
 
 
-def disassemble(whole: bool) -> None:
+def disassemble(extent: Extent) -> None:
     _check_machine()
     need("objdump")
     libraries = extensions()
@@ -68,7 +69,7 @@ def disassemble(whole: bool) -> None:
     )
 
 
-def emulate(whole: bool) -> None:
+def emulate(extent: Extent) -> None:
     _check_machine()
     need("qemu-x86_64-static")
     for model, kernel in MODELS.items():
@@ -84,7 +85,7 @@ def emulate(whole: bool) -> None:
         run(
             *(*command, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-k"),
             "compiled and not wsaccel and not processes",
-            *(parts.CODEC if whole else parts.CODEC[:3]),
+            *(parts.CODEC if extent is Extent.WHOLE else parts.CODEC[:3]),
             at=TESTS,
             environment=environment,
         )

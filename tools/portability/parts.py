@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from .running import TESTS
+
+
+class Extent(Enum):
+    """How much of the suite runs."""
+
+    BRIEF = "brief"
+    USUAL = "usual"
+    WHOLE = "whole"
+
 
 # Every byte of the wire, read and written: byte order, alignment and word size show here.
 CODEC = (
@@ -32,6 +43,8 @@ CONVERSATION = (
     "test_aio_stream.py",
     "test_aio_websocket.py",
 )
+# Of those, what `--brief` leaves: all compiled modules, and messages of every kind over loopback.
+CONVERSATION_IN_BRIEF = ("test_connection.py", "test_connection_closing.py", "test_aio_stream.py")
 # They are about the machine that builds and its tools, not about the processor or the interpreter.
 ELSEWHERE = (
     "test_aio_proxy.py",  # proxies of other packages
@@ -53,6 +66,10 @@ ELSEWHERE = (
     "test_subinterpreters.py",
     "test_wheels.py",
 )
+
+
+def conversation(extent: Extent) -> tuple[str, ...]:
+    return CONVERSATION_IN_BRIEF if extent is Extent.BRIEF else CONVERSATION
 
 
 def whole() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from . import parts
 from .debian import Root, unpacked
 from .foreign import staged
 from .interpreters import Foreign, create, install, pytest, requirements
+from .parts import Extent
 from .running import NotRunError, TargetError, output
 
 SUITE = "trixie"
@@ -19,7 +20,7 @@ DEBIAN = {"x86_64": ("amd64", "usr/lib64/ld-linux-x86-64.so.2")}
 DESCRIBE = "import platform, fastframe; print(platform.python_implementation(), fastframe.BACKEND)"
 
 
-def run(whole: bool) -> None:
+def run(extent: Extent) -> None:
     machine = platform.machine()
     if machine not in DEBIAN:
         raise NotRunError(f"PyPy is fetched for {', '.join(DEBIAN)} only")
@@ -48,5 +49,5 @@ def run(whole: bool) -> None:
         found = output(python, "-c", DESCRIBE).strip()
         if found != "PyPy pure":
             raise TargetError(f"this is not what was to be tested: {found}")
-        chosen = parts.whole() if whole else (*parts.CODEC, *parts.CONVERSATION)
+        chosen = parts.whole() if extent is Extent.WHOLE else (*parts.CODEC, *parts.conversation(extent))
         pytest(python, "0", "-k", "not uvloop", *chosen)

@@ -9,6 +9,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from .parts import Extent
 from .running import ROOT, NotRunError, TargetError, output
 
 KERNELS = ROOT / "src" / "fastframe" / "_kernels"
@@ -67,7 +68,7 @@ def hand_written() -> dict[str, str]:
     return sources
 
 
-def run(whole: bool) -> None:
+def run(extent: Extent) -> None:
     if not find_spec("ziglang"):
         raise NotRunError("ziglang not found")
     bad = [f"{name}: {line}" for name, text in hand_written().items() for line in unguarded(text)]

@@ -1,8 +1,10 @@
 """Builds all that this machine can, as the workflows do, and tests it installed: `make wheels`.
 
 The sdist first; from it, and from nothing else, the pure wheel and a wheel with the extension for each Python
-of the machine. Each is checked, installed into an empty environment, and tested away from the source; sdist,
-pure wheel and the wheel for the Python that runs this are built twice and compared (--twice: all of them).
+of the machine. Each is checked, installed into an empty environment, and tested away from the source: the one
+for the Python that runs this with the whole suite (--suite: those for others), the rest with the smoke and
+parity tests. Sdist, pure wheel and the wheel for the Python that runs this are built twice and compared
+(--twice: all of them).
 How, stands in pyproject.toml for cibuildwheel, which the release workflow runs.
 """
 
@@ -28,6 +30,9 @@ from .configuration import ROOT, Configuration, read
 
 SUITE_LEFT_OUT = ["tests/test_build.py"]
 """It builds packages of its own, which `make test` has it do."""
+
+SUITE_TIMEOUT = 2400
+"""Seconds for the whole suite, which a busy machine takes long over."""
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 BEGAN = time.monotonic()
@@ -69,14 +74,15 @@ def build(
     sdist: Path,
     work: Path,
     configuration: Configuration,
-    epoch: str,
-    attempts: tuple[str, ...],
+    options: argparse.Namespace,
 ) -> Built:
     """A wheel with the extension, or the pure one where `version` is "pure"."""
     is_pure = version == "pure"
-    flags = {"FASTFRAME_EXTENSION": "0"} if is_pure else configuration.environment
+    flags = {"FASTFRAME_EXTENSION": "0"} if is_pure else configuration.with_flags(options.cflags)
+    epoch = building.source_date_epoch()
     environment = {**flags, "SOURCE_DATE_EPOCH": epoch}
     builder = environment_for(python, work / version / "environment")
+    attempts = ("first", "second") if options.twice or version in (OWN, "pure") else ("first",)
     wheels = []
     for attempt in attempts:
         wheel = building.build_wheel(builder, sdist, work / version / attempt, environment)
@@ -103,7 +109,8 @@ def test(
     if whole:
         # test_build and its like read what is beside the tests; `import fastframe` never finds src/.
         shutil.copytree(unpacked, place / "tests-of-sdist")
-        command = [str(inside), "-m", "pytest", "-q", *(f"--ignore={path}" for path in SUITE_LEFT_OUT)]
+        command = [str(inside), "-m", "pytest", "-q", "--numprocesses", "2"]
+        command += [f"--ignore={path}" for path in SUITE_LEFT_OUT]
     else:
         for source in configuration.test_sources:
             copy = shutil.copytree if (unpacked / source).is_dir() else shutil.copy2
@@ -112,7 +119,8 @@ def test(
             copy(unpacked / source, target)
         command = configuration.test(inside)
     environment = configuration.test_environment | ({"FASTFRAME_EXTENSION": "0"} if is_pure else {})
-    building.run(command, place / "tests-of-sdist", place / "log", environment)
+    limit = SUITE_TIMEOUT if whole else building.TIMEOUT
+    building.run(command, place / "tests-of-sdist", place / "log", environment, limit)
     passed = (place / "log").read_text(errors="replace").rstrip().splitlines()[-1].strip("= ")
     built.notes.append(f"{'whole suite' if whole else 'smoke and parity'}, {name}: {passed}")
     say(f"{built.path.name}: {built.notes[-1]}")
@@ -136,16 +144,7 @@ def build_all(
     unpacked = next((work / "unpacked").iterdir())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         futures: list[Future[Built]] = [
-            pool.submit(
-                build,
-                version,
-                python,
-                sdists[0],
-                work,
-                configuration,
-                epoch,
-                ("first", "second") if options.twice or version in (OWN, "pure") else ("first",),
-            )
+            pool.submit(build, version, python, sdists[0], work, configuration, options)
             for version, python in wanted.items()
         ]
         return [Built(sdists[0]), *(future.result() for future in futures)], unpacked
@@ -162,13 +161,30 @@ def release(files: list[Built], directory: Path) -> None:
     (directory / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.wheels", description=__doc__.partition("\n")[0])
     parser.add_argument("--sources-only", action="store_true", help="the sdist and the pure wheel alone")
+    parser.add_argument(
+        "--cflags", default="", help="more for the C compiler: warnings, which change nothing of a wheel"
+    )
     parser.add_argument("--twice", action="store_true", help="build each wheel twice and compare")
-    parser.add_argument("--no-suite", action="store_true", help="smoke and parity tests alone")
+    parser.add_argument(
+        "--suite",
+        nargs="+",
+        choices=sorted({*pythons.VERSIONS, OWN}),
+        default=[OWN],
+        metavar="VERSION",
+        help=f"Pythons whose wheels are tested with the whole suite (not told: {OWN})",
+    )
+    parser.add_argument(
+        "--no-suite", action="store_const", const=[], dest="suite", help="smoke and parity tests alone"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse_arguments()
     work = Path(tempfile.mkdtemp(prefix="fastframe-wheels-"))
     try:
         configuration = read()
@@ -181,7 +197,7 @@ def main() -> int:
             raise Failed("\n".join(faults))
         say("contents checked")
         for built in files[1:]:
-            whole = built.version == OWN and "-none-any" not in built.path.name and not options.no_suite
+            whole = built.version in options.suite and "-none-any" not in built.path.name
             test(built, versions[built.version], unpacked, configuration, work, whole)
         release(files, options.output)
     except Failed as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from .configuration import ROOT, Configuration
 
 TIMEOUT = 600
-"""Seconds that one command may take."""
+"""Seconds that one command may take, unless it is given others."""
 
 NOT_PACKED = shutil.ignore_patterns(
     ".git", ".venv*", ".*_cache", ".hypothesis", "build", "dist", "_build", "__pycache__", "*.egg-info"
@@ -26,7 +26,9 @@ class Failed(Exception):
     """What went wrong, in one line; what was printed until then is in a file."""
 
 
-def run(command: list[str], directory: Path, log: Path, environment: dict[str, str]) -> None:
+def run(
+    command: list[str], directory: Path, log: Path, environment: dict[str, str], limit: int = TIMEOUT
+) -> None:
     """Run `command` with nothing of this environment's that decides how fastframe is built.
 
     Raises:
@@ -47,7 +49,7 @@ def run(command: list[str], directory: Path, log: Path, environment: dict[str, s
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=True,
-                timeout=TIMEOUT,
+                timeout=limit,
             )
     except (subprocess.SubprocessError, OSError) as error:
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]

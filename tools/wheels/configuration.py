@@ -28,6 +28,11 @@ class Configuration:
     test_sources: list[str]
     test_command: str
 
+    def with_flags(self, cflags: str) -> dict[str, str]:
+        """What is set when a wheel is built, with more flags for the C compiler."""
+        told = self.environment.get("FASTFRAME_CFLAGS", "")
+        return {**self.environment, "FASTFRAME_CFLAGS": f"{told} {cflags}".strip()}
+
     def repair(self, wheel: Path, directory: Path) -> list[str]:
         """The command that writes `wheel`, made fit for other machines, into `directory`."""
         return shlex.split(self.repair_wheel_command.format(wheel=wheel, dest_dir=directory))
