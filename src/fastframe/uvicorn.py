@@ -136,14 +136,14 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         connection = self.connection
         if connection is None:
             if self._opening is not None and self._opening.is_answered:
-                self._transport.close()  # a client that has its answer, and does not leave
+                self.close_transport()  # a client that has its answer, and does not leave
             elif self._opening is not None:
                 self._opening.finish()
         elif connection.state is State.OPEN:
             self._say_farewell(CloseCode.SERVICE_RESTART)
             self.shut_down(CloseCode.SERVICE_RESTART, "")
         else:
-            self._transport.close()
+            self.close_transport()
 
     # The event loop's side.
 
@@ -399,7 +399,7 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         if connection.failure is not None:
             self._end_writing()
         else:
-            self._transport.close()
+            self.close_transport()
 
     def turn_away(self, answer: bytes) -> None:
         """End the opening handshake with an answer that is no acceptance."""
@@ -430,7 +430,7 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         if can_write_eof is not None and can_write_eof():
             self._transport.write_eof()
         else:
-            self._transport.close()
+            self.close_transport()
 
     def _start_close_timer(self) -> None:
         if self._close_timer is None:

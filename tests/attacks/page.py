@@ -25,7 +25,7 @@ from fastframe import (  # noqa: E402
     serve,
 )
 from fastframe._deflate_codec import MAX_FINAL_BLOCKS, RATIO_FLOOR  # noqa: E402
-from fastframe.aio import broadcast, client, protocol, settings  # noqa: E402
+from fastframe.aio import broadcast, client, protocol, settings, tls_answers  # noqa: E402
 
 PAGE = TESTS.parent / "docs" / "security.md"
 
@@ -47,6 +47,7 @@ def limits() -> list[tuple[str, object, str, str]]:
         ("a read, if deflate is agreed on", protocol.CAREFUL_SIZE, "bytes", "the rest waits in the system"),
         ("a read otherwise", 262144, "bytes; 65,536 in the pure half", "the rest waits in the system"),
         ("`write_limit`", default(serve, "write_limit"), "bytes not sent", "`send` waits; one pong is kept"),
+        ("answers of TLS itself", tls_answers.MAX_ANSWERS, "bytes not sent, behind `write_limit`", "closed"),
         ("`max_backlog`", default(serve, "max_backlog"), "bytes, by `slow_consumer`", "dropped, or 1013"),
         ("`limit` of `broadcast`", default(broadcast.broadcast, "limit"), "bytes not sent", "skipped"),
         ("`open_timeout`", default(serve, "open_timeout"), "seconds; TLS has as many", "408, or closed"),

@@ -1,4 +1,4 @@
-"""A client that asks for another TLS handshake within TLS 1.2: refused, or done; nothing hangs or grows."""
+"""A client that asks something of TLS itself: it is answered, or ended; nothing hangs or grows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ from typing import IO
 import pytest
 from attacks.catalogue import frame
 from attacks.process import Variant, require
-from attacks.target import Target, request
+from attacks.target import MIB, Target, request
+from attacks.tls_floods import Flood, KeyUpdates, Renegotiations
 from certificates import self_signed
 from raw_peer import split_frame
 
 # TLS is the event loop's: of the halves and forms, each once.
 VARIANTS = [Variant("compiled", "asyncio", "coroutine"), Variant("pure", "uvloop", "callback")]
+FLOODED = [
+    Variant(half, loop, form)
+    for half in ("compiled", "pure")
+    for loop in ("asyncio", "uvloop")
+    for form in ("coroutine", "callback")
+]
+FLOODED += [Variant("compiled", "asyncio", "uvicorn"), Variant("pure", "uvloop", "uvicorn")]
 ENDING, TIMES, GROWTH = 5.0, 15, 6
 """Seconds in which a connection has to be gone; how often it is asked for; MiB that this may cost."""
+ENOUGH, TAKEN = 10 * MIB, 2 * MIB
+"""Bytes after which a flood ends by itself; those within which it has to be ended."""
 
 
 class Client:
@@ -172,3 +182,17 @@ def test_renegotiation_that_is_not_ended(variant: Variant, files: list[str]) -> 
             os.kill(target.pid, signal.SIGCONT)
             assert target.descriptors == before + 1
             gone(target, before)
+
+
+@pytest.mark.parametrize("flood", [Renegotiations, KeyUpdates], ids=lambda flood: flood.__name__)
+@pytest.mark.parametrize("variant", FLOODED, ids=str)
+def test_answers_of_which_none_is_taken(variant: Variant, flood: type[Flood], files: list[str]) -> None:
+    """They are kept until there are 64 KiB more than what holds writing back, and that is the end."""
+    # The callback form reads on while its answers are not taken only where it drops them.
+    path = "/push" if variant.form == "callback" else "/echo"
+    with victim(variant, *files, "flooded") as target:
+        flooding = flood(target.port, path)
+        try:
+            assert flooding.run(ENOUGH) <= TAKEN
+        finally:
+            flooding.close()

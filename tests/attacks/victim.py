@@ -1,7 +1,8 @@
 """The server that is attacked: ``python victim.py coroutine|callback|uvicorn asyncio|uvloop``.
 
-Behind that may come the files of a certificate and its key, for TLS (not with uvicorn), and the word
-"renegotiable" to let clients renegotiate.
+Behind that may come the files of a certificate and its key, for TLS, and a word: "renegotiable" to let
+clients renegotiate (not with uvicorn); "flooded" to let them send records that are not encrypted, and to have
+the system keep as little as it can of what is sent and received.
 
 It says "port N", and ends with its standard input. Time limits are short, so
 that attacks on them are; all limits in bytes are the defaults.
@@ -10,6 +11,7 @@ that attacks on them are; all limits in bytes are the defaults.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import sys
 from typing import Any
@@ -25,6 +27,7 @@ TIMES: dict[str, float] = {
 PUSHED = b"x" * 65_536
 OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8
 """Of OpenSSL 3, which older ones have no use for; `ssl` does not name it."""
+CIPHERS = "ALL:ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0"
 ORIGINS = ["http://good.example", None]
 
 
@@ -74,10 +77,19 @@ async def until_input_ends() -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-async def run_ours(form: str, tls: ssl.SSLContext | None) -> None:
+def listening(*words: str) -> socket.socket:
+    sock = socket.create_server(("127.0.0.1", 0))
+    if words == ("flooded",):
+        # Those that it accepts have it from it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    return sock
+
+
+async def run_ours(form: str, *tls: str) -> None:
     kind: Any = handler if form == "coroutine" else Callbacks
-    options: Any = TIMES | {"origins": ORIGINS, "ssl": tls}
-    async with serve(kind, "127.0.0.1", 0, **options) as server:
+    options: Any = TIMES | {"origins": ORIGINS, "ssl": tls_of(*tls) if tls else None}
+    async with serve(kind, sock=listening(*tls[2:]), **options) as server:
         await announce(server)
         await until_input_ends()
 
@@ -87,6 +99,8 @@ def tls_of(certificate: str, key: str, *words: str) -> ssl.SSLContext:
     context.load_cert_chain(certificate, key)
     if words == ("renegotiable",):
         context.options |= OP_ALLOW_CLIENT_RENEGOTIATION
+    elif words == ("flooded",):
+        context.set_ciphers(CIPHERS)
     elif ssl.OPENSSL_VERSION_INFO < (3,):
         context.options |= ssl.OP_NO_RENEGOTIATION
     return context
@@ -96,25 +110,27 @@ async def announce(server: Server) -> None:
     print("port", server.sockets[0].getsockname()[1], flush=True)
 
 
-async def run_uvicorn() -> None:
+async def run_uvicorn(*tls: str) -> None:
     import uvicorn
 
+    files = {"ssl_certfile": tls[0], "ssl_keyfile": tls[1], "ssl_ciphers": CIPHERS} if tls else {}
+    sock = listening(*tls[2:])
     config = uvicorn.Config(
         application,
         ws="fastframe.uvicorn:WebSocketProtocol",
-        port=0,
         lifespan="off",
         log_level="critical",
         ws_max_size=1024 * 1024,
         ws_ping_interval=TIMES["ping_interval"],
         ws_ping_timeout=TIMES["ping_timeout"],
         loop="none",
+        **files,
     )
     server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
+    running = asyncio.create_task(server.serve([sock]))
     while not server.started:  # noqa: ASYNC110 - it tells in no other way
         await asyncio.sleep(0.01)
-    print("port", server.servers[0].sockets[0].getsockname()[1], flush=True)
+    print("port", sock.getsockname()[1], flush=True)
     await until_input_ends()
     server.should_exit = server.force_exit = True
     await running
@@ -122,7 +138,7 @@ async def run_uvicorn() -> None:
 
 def main() -> None:
     form, loop, *tls = sys.argv[1:]
-    running = run_uvicorn() if form == "uvicorn" else run_ours(form, tls_of(*tls) if tls else None)
+    running = run_uvicorn(*tls) if form == "uvicorn" else run_ours(form, *tls)
     if loop == "uvloop":
         import uvloop
 

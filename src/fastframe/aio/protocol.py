@@ -17,6 +17,7 @@ from ..connection import CLOSED, OPEN
 from ..errors import ConnectionClosed, ConnectionClosedError
 from ..frames import Close, CloseCode, Ping, Pong, Role
 from ..liveness import Liveness
+from . import tls_answers
 from .backlog import Backlog, append_message
 from .facts import SocketFacts
 from .frame_log import log_abnormal_end, logged
@@ -159,6 +160,8 @@ class SocketProtocol(SocketFacts):
         self._opening = self._owner.connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        if self._writing_paused:
+            self.check_answers()
         if self._was_full and self.connection is not None:
             view = self.connection.get_buffer(IN_PLACE_SIZE)
             if view is not None:
@@ -206,6 +209,7 @@ class SocketProtocol(SocketFacts):
         if self._keepalive is not None:
             self._keepalive.discard(self)
             self._keepalive = None
+        tls_answers.discard(self, self._loop)
         self._reading_paused = False
         # Python 3.10's TLS transport complains in its __del__ if nobody has.
         self._transport.close()
@@ -234,11 +238,13 @@ class SocketProtocol(SocketFacts):
 
     def pause_writing(self) -> None:
         self._writing_paused = True
+        tls_answers.watch(self, self._transport, self._loop)
         if self.connection is not None:
             self.connection.congested = True
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        tls_answers.discard(self, self._loop)
         if self.connection is not None:
             self.connection.congested = False
         if self._outlet is not None:
@@ -376,7 +382,14 @@ class SocketProtocol(SocketFacts):
         if can_half_close:
             transport.write_eof()
         else:
-            transport.close()
+            self.close_transport()
+
+    def close_transport(self) -> None:
+        """Close behind all that was written."""
+        # Not twice, after which asyncio's transports of TLS know nothing, and do not abort.
+        if not self._transport.is_closing():
+            tls_answers.watch(self, self._transport, self._loop)
+            self._transport.close()
 
     def _give_up_closing(self) -> None:
         self._close_timer = None
@@ -401,6 +414,12 @@ class SocketProtocol(SocketFacts):
             connection.ping(verdict)
             self._flush()
         keepalive.add(self)
+
+    def check_answers(self) -> None:
+        """It is time to look whether the peer takes what TLS answers it by itself."""
+        if tls_answers.are_too_many(self, self._transport, self._loop):
+            self._explanation = "the peer took none of what TLS answered it"
+            self._transport.abort()
 
     def _fail(self, close_code: int, explanation: str) -> None:
         """End a conversation that the peer does not take part in any more."""

@@ -146,7 +146,7 @@ class _ServerOpening:
         if transport.can_write_eof():
             transport.write_eof()
         else:
-            transport.close()
+            self._protocol.close_transport()
 
     def timed_out(self) -> None:
         """`open_timeout` is over."""
