@@ -68,7 +68,7 @@ async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, N
     theirs.setblocking(False)
     notes = Notes()
     notes.failing = failing
-    made = SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer", "own")
+    made = SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer")
     made.start()
     try:
         yield made, notes, theirs
@@ -208,7 +208,7 @@ async def test_a_broken_connection_is_told_with_its_error() -> None:
     ours, _ = server.accept()
     ours.setblocking(False)
     notes = Notes()
-    SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer", "own").start()
+    SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer").start()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     peer.close()  # with a reset
     server.close()
@@ -284,6 +284,27 @@ async def test_a_connection_that_cannot_begin_is_closed_and_reported() -> None:
     assert isinstance(reported[0]["exception"], LookupError)
     listener.close()
     listening.close()
+
+
+@every_loop
+async def test_what_is_accepted_sends_at_once_and_knows_both_addresses() -> None:
+    class Echo(WebSocket):
+        def on_message(self, message: str | bytes) -> None:
+            self.send(message)
+
+    async with serve(Echo, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        (accepted,) = server.connections
+        own = accepted.transport.get_extra_info("socket")
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert own.gettimeout() == 0
+        assert accepted.local_address == ws.remote_address
+        assert accepted.remote_address == ws.local_address
+        is_ours = accepts_for(asyncio.get_running_loop())
+        await ws.close()
+        await eventually(lambda: not server.connections, "the end")
+        if is_ours:
+            assert accepted.local_address is None, "there is no socket to ask any more"
+            assert accepted.remote_address == ws.local_address
 
 
 @every_loop

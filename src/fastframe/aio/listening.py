@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import socket as socket_module
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +24,7 @@ _RETRY_DELAY = 1.0
 
 def accepts_for(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `Listener` works on this loop, and is faster than what the loop does itself."""
-    if os.name != "posix":
-        return False
-    # Whose loop it is has been imported.
-    uvloop = sys.modules.get("uvloop")
-    return isinstance(loop, asyncio.SelectorEventLoop) or (
-        uvloop is not None and isinstance(loop, uvloop.Loop)
-    )
+    return os.name == "posix" and isinstance(loop, asyncio.SelectorEventLoop)
 
 
 class Listener:

@@ -18,7 +18,6 @@ cdef class Outlet:
 cdef class SocketTransport:
     cdef object __weakref__
     cdef int _descriptor
-    cdef tuple _extra
     cdef bint _has_ended
     cdef Py_ssize_t _high
     cdef bint _is_closing
@@ -26,6 +25,7 @@ cdef class SocketTransport:
     cdef bint _is_paused
     cdef object _loop
     cdef Py_ssize_t _low
+    cdef object _peername
     cdef object _protocol
     cdef bint _reads
     cdef Py_ssize_t _size

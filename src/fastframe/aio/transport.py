@@ -121,13 +121,12 @@ class SocketTransport:
         loop: it has `add_reader` and `add_writer`.
         socket: connected, not blocking; the transport closes it.
         protocol: what reads and is told.
-        peername, sockname: the addresses of both ends.
+        peername: the address of the other end.
     """
 
     __slots__ = (
         "__weakref__",
         "_descriptor",
-        "_extra",
         "_has_ended",
         "_high",
         "_is_closing",
@@ -135,6 +134,7 @@ class SocketTransport:
         "_is_paused",
         "_loop",
         "_low",
+        "_peername",
         "_protocol",
         "_reads",
         "_size",
@@ -148,13 +148,12 @@ class SocketTransport:
         socket: socket_module.socket,
         protocol: SocketProtocol,
         peername: Any,
-        sockname: Any,
     ) -> None:
         self._loop = loop
         self._socket = socket
         self._descriptor = socket.fileno()
         self._protocol: Any = protocol
-        self._extra = (peername, sockname)
+        self._peername = peername
         self._waiting = _NOTHING
         self._size = 0
         self._high = 65536
@@ -177,13 +176,14 @@ class SocketTransport:
             self.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Tell "socket", "peername" or "sockname"; nothing else is known."""
+        """Tell "socket", "peername" or, until it is lost, "sockname"; nothing else is known."""
         if name == "socket":
             return self._socket
         if name == "peername":
-            return self._extra[0]
-        if name == "sockname":
-            return self._extra[1]
+            return self._peername
+        # Few ask, and it takes a system call.
+        if name == "sockname" and self._protocol is not None:
+            return self._socket.getsockname()
         return default
 
     def get_protocol(self) -> asyncio.BaseProtocol:
@@ -400,7 +400,7 @@ class SocketTransport:
 
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "open"
-        return f"<{type(self).__name__} {state} fd={self._descriptor} {self._extra[0]}>"
+        return f"<{type(self).__name__} {state} fd={self._descriptor} {self._peername}>"
 
 
 def _descriptor_of(transport: Any) -> int:
