@@ -47,11 +47,17 @@ AS_THEY_STAND = (
     "aio/transport.py",
     "aio/websocket.py",
 )
-# The codec is compiled for speed. Most code of the others is for what happens once a connection: for size,
-# except that a handful of instructions, as Py_DECREF is, is copied and not called. Between the event loop and
-# the codec it costs 1 to 2 % of the instructions, and saves a quarter.
-# Most code of these runs once a connection, or once for all: there Py_DECREF and its like are called.
-SELDOM = ("fastframe.aio.broadcast", "fastframe.aio.facts", "fastframe.aio.transport", "fastframe.connection")
+# The codec is compiled for speed, these for size, except that a handful of instructions, as Py_DECREF is,
+# is copied and not called. Between the event loop and the codec it costs 1 to 2 % of the instructions, and
+# saves a quarter. Most code of some runs once a connection, or once for all, or only where something has to
+# wait: there even Py_DECREF and its like are called.
+SELDOM = (
+    "fastframe.aio.broadcast",
+    "fastframe.aio.facts",
+    "fastframe.aio.stream",
+    "fastframe.aio.transport",
+    "fastframe.connection",
+)
 DIRECTIVES = {
     # Annotations are mypy's: Cython would read some of them otherwise.
     "annotation_typing": False,
