@@ -97,8 +97,6 @@ def run(processor: Processor, extent: Extent) -> None:
         found = output(python, "-c", DESCRIBE).strip()
         if found != f"{processor.machine} {processor.byte_order} {processor.kernels}":
             raise TargetError(f"this is not what was to be tested: {found}")
-        whole = extent is Extent.WHOLE
-        usual = (*parts.CODEC, *parts.BACKEND, *parts.conversation(extent))
-        chosen = parts.whole() if whole else usual
         # uvloop and wsaccel are compiled packages that not all processors have wheels of.
-        pytest(python, "1", "-k", f"not wsaccel and not uvloop{'' if whole else ' and not pure'}", *chosen)
+        wanted = "not wsaccel and not uvloop" + ("" if extent is Extent.WHOLE else " and not pure")
+        pytest(python, "1", "-k", wanted, *parts.chosen(extent, *parts.BACKEND))

@@ -66,9 +66,5 @@ def run(extent: Extent) -> None:
         ).strip()
         if found != "compiled False":
             raise TargetError(f"the extension turned the GIL on, or is not there: {found}")
-        chosen = (
-            parts.whole()
-            if extent is Extent.WHOLE
-            else (*parts.CODEC, *parts.conversation(extent), "test_threads.py")
-        )
+        chosen = parts.chosen(extent, "test_threads.py")
         pytest(python, "1", "-k", "not wsaccel and not uvloop", *chosen)

@@ -68,13 +68,16 @@ ELSEWHERE = (
 )
 
 
-def conversation(extent: Extent) -> tuple[str, ...]:
-    return CONVERSATION_IN_BRIEF if extent is Extent.BRIEF else CONVERSATION
-
-
 def whole() -> tuple[str, ...]:
     """All but ELSEWHERE."""
     names = sorted(path.name for path in TESTS.glob("test_*.py"))
     missing = {*ELSEWHERE, *CODEC, *CONVERSATION} - set(names)
     assert not missing, f"no such part of the suite: {missing}"
     return tuple(name for name in names if name not in ELSEWHERE)
+
+
+def chosen(extent: Extent, *more: str) -> tuple[str, ...]:
+    """What runs of the suite; `more` where that is not all of it."""
+    if extent is Extent.WHOLE:
+        return whole()
+    return (*CODEC, *(CONVERSATION_IN_BRIEF if extent is Extent.BRIEF else CONVERSATION), *more)

@@ -49,5 +49,4 @@ def run(extent: Extent) -> None:
         found = output(python, "-c", DESCRIBE).strip()
         if found != "PyPy pure":
             raise TargetError(f"this is not what was to be tested: {found}")
-        chosen = parts.whole() if extent is Extent.WHOLE else (*parts.CODEC, *parts.conversation(extent))
-        pytest(python, "0", "-k", "not uvloop", *chosen)
+        pytest(python, "0", "-k", "not uvloop", *parts.chosen(extent))

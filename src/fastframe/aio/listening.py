@@ -1,4 +1,4 @@
-"""Accepts connections, where transports of ours are better than those of the event loop."""
+"""Accepts connections for event loops that only tell when a descriptor is ready, asyncio's selector loops."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_TlsA
 
 
 def _of(loop: asyncio.AbstractEventLoop) -> _TlsAnswers | None:
-    reference = _by_loop.get(loop)
+    # Each connection asks at its end, and most processes have no TLS.
+    reference = _by_loop.get(loop) if _by_loop else None
     return None if reference is None else reference()
 
 
