@@ -1,15 +1,14 @@
-"""The transport of asyncio's selector loops and what accepts for it: order, limits, both ends, what fails.
-
-uvloop has what they need, too, though the server leaves that to uvloop's own.
-"""
+"""The transport of selector loops and uvloop, and what accepts for it: order, limits, both ends, what fails."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import random
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -68,7 +67,8 @@ async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, N
     theirs.setblocking(False)
     notes = Notes()
     notes.failing = failing
-    made = SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer")
+    descriptor = ours.detach()
+    made = SocketTransport(asyncio.get_running_loop(), descriptor, cast("Any", notes), "peer")
     made.start()
     try:
         yield made, notes, theirs
@@ -76,7 +76,9 @@ async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, N
         made.abort()
         theirs.close()
         await spin(3)
-        assert ours.fileno() == -1, "it closes its socket"
+        assert made.fileno() == -1
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 async def rest(theirs: socket.socket) -> bytes:
@@ -201,20 +203,115 @@ async def test_abort_drops_what_waits() -> None:
         assert len(await rest(theirs)) < 10_000_000
 
 
-@every_loop
-async def test_a_broken_connection_is_told_with_its_error() -> None:
-    server = socket.create_server(("127.0.0.1", 0))
-    peer = socket.create_connection(server.getsockname())
-    ours, _ = server.accept()
+def over_tcp(notes: Notes) -> tuple[SocketTransport, socket.socket]:
+    """A transport that has not started, and the socket at the other end, which closes with a reset."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
     ours.setblocking(False)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return SocketTransport(asyncio.get_running_loop(), ours.detach(), cast("Any", notes), "peer"), peer
+
+
+@pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 40_000])
+@every_loop
+async def test_what_came_before_a_reset_is_read_and_then_the_error_is_told(size: int) -> None:
     notes = Notes()
-    SocketTransport(asyncio.get_running_loop(), ours, cast("Any", notes), "peer").start()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    peer.close()  # with a reset
-    server.close()
+    ours, peer = over_tcp(notes)
+    ours.start()
+    data = random.Random(size).randbytes(size)
+    peer.sendall(data)
+    peer.close()
     await eventually(lambda: lost(notes), "the end")
+    assert notes.received == data
     assert isinstance(notes.told[-1][1], ConnectionResetError)
     assert "eof" not in notes.told
+
+
+@every_loop
+async def test_what_came_before_a_reset_waits_while_reading_is_paused() -> None:
+    """Whoever pauses in the middle of it, and again and again."""
+    notes = Notes()
+    ours, peer = over_tcp(notes)
+
+    def updated(size: int) -> None:
+        notes.received += notes.buffer[:size]
+        ours.pause_reading()
+
+    notes.buffer_updated = updated  # type: ignore[method-assign]
+    ours.start()
+    data = random.Random(7).randbytes(5000)
+    peer.sendall(data)
+    peer.close()
+    for count in range(1, 6):
+        await eventually(lambda count=count: len(notes.received) == 1000 * count, "the next piece")
+        await spin(5)
+        assert len(notes.received) == 1000 * count
+        assert not lost(notes)
+        ours.resume_reading()
+    await eventually(lambda: lost(notes), "the end")
+    assert notes.received == data
+    assert isinstance(notes.told[-1][1], ConnectionResetError)
+
+
+@every_loop
+async def test_a_reset_while_much_waits_to_be_sent_is_the_end() -> None:
+    notes = Notes()
+    ours, peer = over_tcp(notes)
+    ours.start()
+    ours.write(bytes(20_000_000))
+    assert ours.get_write_buffer_size()
+    peer.close()
+    await eventually(lambda: lost(notes), "the end")
+    assert isinstance(notes.told[-1][1], (ConnectionResetError, BrokenPipeError))
+
+
+@every_loop
+async def test_a_peer_that_sends_without_end_leaves_others_their_turn() -> None:
+    async with transport() as (_, flooded, flood), transport() as (_, notes, theirs):
+        seen: list[int] = []
+        notes.buffer_updated = lambda nbytes: seen.append(len(flooded.received))  # type: ignore[method-assign]
+        flood.send(bytes(100_000))
+        theirs.send(b"me too")
+        await eventually(lambda: len(flooded.received) == 100_000, "all of it was read, 1,000 bytes at once")
+        assert seen in ([0], [8000])
+
+
+@every_loop
+async def test_the_socket_can_be_had_and_ends_with_the_transport() -> None:
+    async with transport() as (ours, _, theirs):
+        own = ours.get_extra_info("socket")
+        assert own is ours.get_extra_info("socket")
+        assert own.fileno() == ours.fileno()
+        assert own.gettimeout() == 0
+        own.sendall(b"past the transport")
+        assert theirs.recv(100) == b"past the transport"
+        ours.close()
+        await spin(3)
+        assert own.fileno() == -1
+    async with transport() as (ours, notes, _):
+        ours.close()
+        await eventually(lambda: lost(notes), "the end")
+        assert ours.get_extra_info("socket", "none") == "none"
+        assert ours.get_extra_info("sockname", "none") == "none"
+
+
+@pytest.mark.parametrize("event_loop", LOOPS)
+def test_what_its_loop_has_left_open_warns_and_is_closed(event_loop: str) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def leave() -> None:
+        ours.setblocking(False)
+        SocketTransport(asyncio.get_running_loop(), ours.detach(), cast("Any", Notes()), "peer").start()
+
+    loop = LOOPS[event_loop]()
+    loop.run_until_complete(leave())
+    with pytest.warns(ResourceWarning, match="unclosed <socket"):
+        loop.close()
+        del loop
+        gc.collect()
+    with theirs:
+        assert theirs.recv(1) == b""
 
 
 @pytest.mark.parametrize("failing", ["made", "updated", "eof", "pause", "resume"])
@@ -242,14 +339,14 @@ async def test_a_protocol_that_raises_is_reported_and_dropped(failing: str) -> N
 def test_a_server_that_has_no_descriptors_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastframe.aio.listening._RETRY_DELAY", 0.05)
     reported: list[int] = []
-    accept = socket.socket.accept
+    accept = socket.socket._accept  # type: ignore[attr-defined]
 
     def exhausted(self: socket.socket) -> Any:
         if len(reported) < 3:
             raise OSError(errno.EMFILE, "Too many open files")
         return accept(self)
 
-    monkeypatch.setattr(socket.socket, "accept", exhausted)
+    monkeypatch.setattr(socket.socket, "_accept", exhausted)
 
     class Echo(WebSocket):
         def on_message(self, message: str | bytes) -> None:
@@ -276,7 +373,7 @@ async def test_a_connection_that_cannot_begin_is_closed_and_reported() -> None:
         raise LookupError("no protocol")
 
     listening = socket.create_server(("127.0.0.1", 0))
-    assert accepts_for(loop) == isinstance(loop, asyncio.SelectorEventLoop)
+    assert accepts_for(loop) == (os.name == "posix")
     listener = Listener(loop, [listening], 10, refuse)
     with socket.create_connection(listening.getsockname()) as peer:
         peer.setblocking(False)

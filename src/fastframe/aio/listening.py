@@ -1,4 +1,4 @@
-"""Accepts connections for event loops that only tell when a descriptor is ready, asyncio's selector loops."""
+"""Accepts connections for loops that tell when a descriptor is ready: asyncio's selector loops, and uvloop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket as socket_module
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ _RETRY_DELAY = 1.0
 
 def accepts_for(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `Listener` works on this loop, and is faster than what the loop does itself."""
-    return os.name == "posix" and isinstance(loop, asyncio.SelectorEventLoop)
+    uvloop = sys.modules.get("uvloop")
+    ready = (asyncio.SelectorEventLoop,) if uvloop is None else (asyncio.SelectorEventLoop, uvloop.Loop)
+    return os.name == "posix" and isinstance(loop, ready)
 
 
 class Listener:
@@ -77,7 +80,8 @@ class Listener:
         # Not for ever: those that are there want to be served.
         for _ in range(self._backlog):
             try:
-                accepted, peername = socket.accept()
+                # `accept` without the object that it makes of the descriptor.
+                accepted, peername = socket._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -85,13 +89,13 @@ class Listener:
                 return
             self._start(accepted, peername)
 
-    def _start(self, socket: socket_module.socket, peername: Any) -> None:
+    def _start(self, descriptor: int, peername: Any) -> None:
         try:
-            socket.setblocking(False)
+            os.set_blocking(descriptor, False)
             protocol = self._make_protocol()
-            transport = SocketTransport(self._loop, socket, protocol, peername)
+            transport = SocketTransport(self._loop, descriptor, protocol, peername)
         except Exception as error:  # noqa: BLE001
-            socket.close()
+            os.close(descriptor)
             context = {"message": "a connection that was accepted could not begin", "exception": error}
             self._loop.call_exception_handler(context)
             return

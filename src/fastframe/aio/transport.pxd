@@ -34,6 +34,10 @@ cdef class SocketTransport:
 
     cpdef pause_reading(self)
     cpdef resume_reading(self)
+    @cython.locals(filled=cython.int)
+    cdef _read(self)
+    @cython.locals(room=cython.Py_ssize_t, size=cython.Py_ssize_t)
+    cdef bint _read_once(self) except -1
     cdef _end(self)
     cdef _send_waiting(self)
     cdef _hold_back(self)
@@ -42,3 +46,10 @@ cdef class SocketTransport:
     cdef _failed(self, Exception error, str what)
     cdef _lose(self, error)
     cdef _drop(self)
+    cdef _close(self)
+    cdef _made_socket(self)
+
+
+@cython.final
+cdef class _Reader:
+    cdef SocketTransport _transport

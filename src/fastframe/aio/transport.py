@@ -1,4 +1,4 @@
-"""Sockets themselves: the way out past any transport, and the transport of asyncio's selector loops.
+"""Sockets themselves: the way out past any transport, and the transport of loops that tell what is ready.
 
 A transport's `write` takes about as long as the system call that it comes to,
 so an `Outlet` makes that call while nothing waits before it. What the system
@@ -6,9 +6,10 @@ does not take at once is the transport's to send, so limits, `pause_writing`
 and errors stay its business.
 
 The transport of asyncio's selector loops is written in Python, and its share
-of a small message is about that of all of ours. To the protocol
-`SocketTransport` is the same. It is no subclass of `asyncio.Transport`, whose
-slot no compiled class can share.
+of a small message is about that of all of ours; uvloop goes once round its
+loop for each connection that it accepts. To the protocol `SocketTransport` is
+the same. It is no subclass of `asyncio.Transport`, whose slot no compiled
+class can share.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _COPIES = sys.version_info < (3, 12)
 
 # Bytes asked of the system at once where they have to be copied from there.
 _COPIED_SIZE = 262144
+
+# Reads that follow one that has filled the buffer, before others have their turn.
+_MORE_READS = 7
 
 # What nothing to be written is: a deque takes 760 bytes, which an idle connection has no use for.
 _NOTHING: Final[deque[memoryview]] = deque()
@@ -119,7 +123,7 @@ class SocketTransport:
 
     Args:
         loop: it has `add_reader` and `add_writer`.
-        socket: connected, not blocking; the transport closes it.
+        descriptor: of a connected socket that does not block; the transport closes it.
         protocol: what reads and is told.
         peername: the address of the other end.
     """
@@ -145,13 +149,14 @@ class SocketTransport:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        socket: socket_module.socket,
+        descriptor: int,
         protocol: SocketProtocol,
         peername: Any,
     ) -> None:
         self._loop = loop
-        self._socket = socket
-        self._descriptor = socket.fileno()
+        self._descriptor = descriptor
+        # Made when somebody asks for it: it costs a system call, and memory.
+        self._socket: socket_module.socket | None = None
         self._protocol: Any = protocol
         self._peername = peername
         self._waiting = _NOTHING
@@ -177,14 +182,24 @@ class SocketTransport:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell "socket", "peername" or, until it is lost, "sockname"; nothing else is known."""
-        if name == "socket":
-            return self._socket
         if name == "peername":
             return self._peername
+        if name == "socket":
+            return self._made_socket() or default
         # Few ask, and it takes a system call.
-        if name == "sockname" and self._protocol is not None:
-            return self._socket.getsockname()
+        if name == "sockname" and self._descriptor >= 0:
+            return self._made_socket().getsockname()
         return default
+
+    def _made_socket(self) -> Any:
+        if self._socket is None and self._descriptor >= 0:
+            self._socket = socket_module.socket(fileno=self._descriptor)
+            self._socket.setblocking(False)
+        return self._socket
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket; -1 once it is closed."""
+        return self._descriptor
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol; None once it was told of the end."""
@@ -210,16 +225,33 @@ class SocketTransport:
         """Read on, unless it is closing."""
         if not self._reads and not self._is_closing:
             self._reads = True
-            self._loop.add_reader(self._descriptor, self._read)
+            self._loop.add_reader(self._descriptor, _Reader(self))
+
+    def _watch_again(self) -> None:
+        """The loop has forgotten the socket by itself."""
+        if self._reads:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.add_reader(self._descriptor, _Reader(self))
 
     def _read(self) -> None:
         """The socket has something to be read."""
+        filled = 0
+        while self._read_once() and filled < _MORE_READS:
+            filled += 1
+
+    def _read_once(self) -> bool:
+        """Whether there is likely to be more."""
         protocol = self._protocol
+        buffer = protocol.get_buffer(-1)
+        room = len(buffer)
         try:
-            size = receive(self._descriptor, protocol.get_buffer(-1))
+            size = receive(self._descriptor, buffer)
         except OSError as error:
             self._force_close(error)
-            return
+            return False
+        finally:
+            # It may be of a payload read in place, which has to be copied if somebody else holds it still.
+            del buffer
         try:
             if size > 0:
                 protocol.buffer_updated(size)
@@ -227,6 +259,7 @@ class SocketTransport:
                 self._end()
         except Exception as error:  # noqa: BLE001
             self._failed(error, "buffer_updated or eof_received")
+        return size == room and self._reads
 
     def _end(self) -> None:
         """The peer sends no more."""
@@ -315,7 +348,7 @@ class SocketTransport:
         waiting = self._waiting
         while waiting:
             piece = waiting[0]
-            sent = self._socket.send(piece)
+            sent = os.write(self._descriptor, piece)
             self._size -= sent
             if sent < len(piece):
                 waiting[0] = piece[sent:]
@@ -344,7 +377,7 @@ class SocketTransport:
 
     def _shut_down(self) -> None:
         try:
-            self._socket.shutdown(socket_module.SHUT_WR)
+            self._made_socket().shutdown(socket_module.SHUT_WR)
         except OSError as error:
             self._force_close(error)
 
@@ -394,17 +427,51 @@ class SocketTransport:
         try:
             self._protocol.connection_lost(error)
         finally:
-            self._socket.close()
+            self._close()
             # The two lead to each other, and would wait for the garbage collector.
             self._protocol = None
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if self._socket is None:
+            os.close(descriptor)
+        else:
+            self._socket.close()
+
+    def __del__(self) -> None:
+        # Its loop was closed before it. A socket that nobody closes warns of that, and closes itself.
+        self._made_socket()
 
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "open"
         return f"<{type(self).__name__} {state} fd={self._descriptor} {self._peername}>"
 
 
+class _Reader:
+    """What the loop calls when there is something to read.
+
+    Once the peer has reset the connection, uvloop calls one last time and
+    forgets it, however much of what came before is still to be read.
+    """
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: SocketTransport) -> None:
+        self._transport = transport
+
+    def __call__(self) -> None:
+        self._transport._read()
+
+    def __del__(self) -> None:
+        transport = self._transport
+        if transport._reads and not transport._loop.is_closed():
+            transport._loop.call_soon(transport._watch_again)
+
+
 def _descriptor_of(transport: Any) -> int:
     """That of a socket to be written to; -1 where there is TLS, or where sockets are no files."""
+    if isinstance(transport, SocketTransport):
+        return transport.fileno()
     if os.name != "posix" or transport.get_extra_info("sslcontext") is not None:
         return -1
     socket = transport.get_extra_info("socket")
