@@ -1,4 +1,4 @@
-"""The transport of selector loops and uvloop, and what accepts for it: order, limits, both ends, what fails."""
+"""The transport of the server, and what accepts for it: order, limits, both ends, what fails."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import pytest
 from aio_support import LOOPS, eventually, every_loop, run, spin, uri_of
 
 from fastframe import WebSocket, connect, serve
+from fastframe.aio._system_calls import receive_and_copy, receive_in_place
 from fastframe.aio.listening import Listener, accepts_for
-from fastframe.aio.transport import SocketTransport, _receive_and_copy, receive
+from fastframe.aio.transport import SocketTransport, receive
 
 
 class Notes:
@@ -29,6 +30,7 @@ class Notes:
         self.received = bytearray()
         self.buffer = bytearray(1000)
         self.failing = ""
+        self.after_update: Callable[[], None] = lambda: None
 
     def _note(self, what: str, *more: Any) -> None:
         self.told.append((what, *more) if more else what)
@@ -43,6 +45,7 @@ class Notes:
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received += self.buffer[:nbytes]
+        self.after_update()
         if self.failing == "updated":
             raise RuntimeError("updated fails")
 
@@ -76,7 +79,6 @@ async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, N
         made.abort()
         theirs.close()
         await spin(3)
-        assert made.fileno() == -1
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
 
@@ -110,7 +112,7 @@ async def test_bytes_pass_both_ways_and_the_end_of_the_peer_is_the_end() -> None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sockets are no files there")
-@pytest.mark.parametrize("way", [receive, _receive_and_copy])
+@pytest.mark.parametrize("way", [receive, receive_in_place, receive_and_copy])
 def test_every_way_to_receive_fills_the_buffer_and_tells_nothing_from_the_end(
     way: Callable[[int, memoryview], int],
 ) -> None:
@@ -234,17 +236,13 @@ async def test_what_came_before_a_reset_waits_while_reading_is_paused() -> None:
     notes = Notes()
     ours, peer = over_tcp(notes)
 
-    def updated(size: int) -> None:
-        notes.received += notes.buffer[:size]
-        ours.pause_reading()
-
-    notes.buffer_updated = updated  # type: ignore[method-assign]
+    notes.after_update = ours.pause_reading
     ours.start()
     data = random.Random(7).randbytes(5000)
     peer.sendall(data)
     peer.close()
     for count in range(1, 6):
-        await eventually(lambda count=count: len(notes.received) == 1000 * count, "the next piece")
+        await eventually(lambda: len(notes.received) >= 1000 * count, "the next piece")  # noqa: B023
         await spin(5)
         assert len(notes.received) == 1000 * count
         assert not lost(notes)
@@ -270,7 +268,7 @@ async def test_a_reset_while_much_waits_to_be_sent_is_the_end() -> None:
 async def test_a_peer_that_sends_without_end_leaves_others_their_turn() -> None:
     async with transport() as (_, flooded, flood), transport() as (_, notes, theirs):
         seen: list[int] = []
-        notes.buffer_updated = lambda nbytes: seen.append(len(flooded.received))  # type: ignore[method-assign]
+        notes.after_update = lambda: seen.append(len(flooded.received))
         flood.send(bytes(100_000))
         theirs.send(b"me too")
         await eventually(lambda: len(flooded.received) == 100_000, "all of it was read, 1,000 bytes at once")
@@ -282,7 +280,7 @@ async def test_the_socket_can_be_had_and_ends_with_the_transport() -> None:
     async with transport() as (ours, _, theirs):
         own = ours.get_extra_info("socket")
         assert own is ours.get_extra_info("socket")
-        assert own.fileno() == ours.fileno()
+        assert f"fd={own.fileno()}" in repr(ours)
         assert own.gettimeout() == 0
         own.sendall(b"past the transport")
         assert theirs.recv(100) == b"past the transport"
@@ -304,12 +302,15 @@ def test_what_its_loop_has_left_open_warns_and_is_closed(event_loop: str) -> Non
         ours.setblocking(False)
         SocketTransport(asyncio.get_running_loop(), ours.detach(), cast("Any", Notes()), "peer").start()
 
-    loop = LOOPS[event_loop]()
-    loop.run_until_complete(leave())
-    with pytest.warns(ResourceWarning, match="unclosed <socket"):
+    def forget() -> None:
+        loop = LOOPS[event_loop]()
+        loop.run_until_complete(leave())
         loop.close()
         del loop
         gc.collect()
+
+    with pytest.warns(ResourceWarning, match="unclosed <socket"):
+        forget()
     with theirs:
         assert theirs.recv(1) == b""
 

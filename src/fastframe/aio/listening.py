@@ -1,4 +1,4 @@
-"""Accepts connections for loops that tell when a descriptor is ready: asyncio's selector loops, and uvloop."""
+"""Accepts connections for loops that tell when a descriptor is ready: asyncio's selector loops and uvloop."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ cdef class Outlet:
     cdef object _rest
     cdef object _transport
 
+    @cython.locals(sent=cython.Py_ssize_t)
     cpdef object write(self, data)
     cdef bint _is_direct(self) except -1
 
@@ -38,7 +39,12 @@ cdef class SocketTransport:
     cdef _read(self)
     @cython.locals(room=cython.Py_ssize_t, size=cython.Py_ssize_t)
     cdef bint _read_once(self) except -1
+    @cython.locals(upper=cython.Py_ssize_t, lower=cython.Py_ssize_t)
+    cpdef set_write_buffer_limits(self, high=*, low=*)
     cdef _end(self)
+    @cython.locals(sent=cython.Py_ssize_t)
+    cpdef object write(self, data)
+    @cython.locals(sent=cython.Py_ssize_t)
     cdef _send_waiting(self)
     cdef _hold_back(self)
     cdef _shut_down(self)
@@ -46,10 +52,14 @@ cdef class SocketTransport:
     cdef _failed(self, Exception error, str what)
     cdef _lose(self, error)
     cdef _drop(self)
-    cdef _close(self)
     cdef _made_socket(self)
+    cdef _close(self)
 
 
 @cython.final
 cdef class _Reader:
     cdef SocketTransport _transport
+
+
+@cython.locals(ours=SocketTransport)
+cdef int _descriptor_of(transport) except -2

@@ -33,9 +33,6 @@ __all__ = ["Outlet", "SocketTransport", "receive", "send"]
 # Until Python 3.12 asyncio copies all that it cannot send at once, and of 1 MiB that is most.
 _COPIES = sys.version_info < (3, 12)
 
-# Bytes asked of the system at once where they have to be copied from there.
-_COPIED_SIZE = 262144
-
 # Reads that follow one that has filled the buffer, before others have their turn.
 _MORE_READS = 7
 
@@ -61,7 +58,7 @@ class Outlet:
         self._limit = limit
         # More than `limit`, so that it has to say when it is through.
         copies = _COPIES and isinstance(transport, asyncio.Transport)
-        self._piece = limit + 65536 if copies else sys.maxsize
+        self._piece = self._limit + 65536 if copies else sys.maxsize
         self._rest: memoryview | None = None
 
     @property
@@ -173,12 +170,8 @@ class SocketTransport:
 
     def start(self) -> None:
         """Tell the protocol, and read."""
-        try:
-            self._protocol.connection_made(self)
-        except Exception as error:  # noqa: BLE001
-            self._failed(error, "connection_made")
-        else:
-            self.resume_reading()
+        self._call("connection_made", self)
+        self.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell "socket", "peername" or, until it is lost, "sockname"; nothing else is known."""
@@ -196,10 +189,6 @@ class SocketTransport:
             self._socket = socket_module.socket(fileno=self._descriptor)
             self._socket.setblocking(False)
         return self._socket
-
-    def fileno(self) -> int:
-        """Return the descriptor of the socket; -1 once it is closed."""
-        return self._descriptor
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol; None once it was told of the end."""
@@ -230,8 +219,8 @@ class SocketTransport:
     def _watch_again(self) -> None:
         """The loop has forgotten the socket by itself."""
         if self._reads:
-            self._loop.remove_reader(self._descriptor)
-            self._loop.add_reader(self._descriptor, _Reader(self))
+            self.pause_reading()
+            self.resume_reading()
 
     def _read(self) -> None:
         """The socket has something to be read."""
@@ -249,9 +238,8 @@ class SocketTransport:
         except OSError as error:
             self._force_close(error)
             return False
-        finally:
-            # It may be of a payload read in place, which has to be copied if somebody else holds it still.
-            del buffer
+        # It may be of a payload read in place, which has to be copied if somebody else holds it still.
+        del buffer
         try:
             if size > 0:
                 protocol.buffer_updated(size)
@@ -277,13 +265,14 @@ class SocketTransport:
         Raises:
             ValueError: `low` is above `high`, or negative.
         """
-        if high is None:
-            high = 65536 if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"limits must be 0 <= low <= high, got low {low}, high {high}")
-        self._high, self._low = high, low
+        upper = 65536 if low is None else 4 * low
+        if high is not None:
+            upper = high
+        lower = upper // 4 if low is None else low
+        if not upper >= lower >= 0:
+            raise ValueError(f"limits must be 0 <= low <= high, got low {lower}, high {upper}")
+        self._high = upper
+        self._low = lower
         self._hold_back()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
@@ -306,7 +295,8 @@ class SocketTransport:
         if self._is_lost or not view:
             return
         if not self._size:
-            view = view[send(self._descriptor, view) :]
+            sent = send(self._descriptor, view)
+            view = view[sent:]
             if not view:
                 return
             # An error is found out, and told of, when the socket is said to take more.
@@ -334,10 +324,7 @@ class SocketTransport:
             self._loop.remove_writer(self._descriptor)
         if self._is_paused and self._size <= self._low:
             self._is_paused = False
-            try:
-                self._protocol.resume_writing()
-            except Exception as error:  # noqa: BLE001
-                self._failed(error, "resume_writing")
+            self._call("resume_writing")
         if not self._size:
             if self._is_closing:
                 self._lose(None)
@@ -358,10 +345,7 @@ class SocketTransport:
     def _hold_back(self) -> None:
         if self._size > self._high and not self._is_paused:
             self._is_paused = True
-            try:
-                self._protocol.pause_writing()
-            except Exception as error:  # noqa: BLE001
-                self._failed(error, "pause_writing")
+            self._call("pause_writing")
 
     def can_write_eof(self) -> bool:
         """Whether one direction can be closed: always."""
@@ -403,10 +387,17 @@ class SocketTransport:
         self._drop()
         self._loop.call_soon(self._tell, error)
 
+    def _call(self, method: str, *arguments: Any) -> None:
+        """Tell the protocol."""
+        try:
+            getattr(self._protocol, method)(*arguments)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error, method)
+
     def _failed(self, error: Exception, what: str) -> None:
         """A method of the protocol's has raised."""
-        context = {"message": f"{what} of the protocol failed", "exception": error}
-        self._loop.call_exception_handler(context | {"transport": self, "protocol": self._protocol})
+        context = {"message": f"{what} of the protocol failed", "exception": error, "transport": self}
+        self._loop.call_exception_handler(context | {"protocol": self._protocol})
         self._force_close(error)
 
     def _lose(self, error: Exception | None) -> None:
@@ -428,15 +419,15 @@ class SocketTransport:
             self._protocol.connection_lost(error)
         finally:
             self._close()
-            # The two lead to each other, and would wait for the garbage collector.
-            self._protocol = None
 
     def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+        # The two lead to each other, and would wait for the garbage collector.
+        self._protocol = None
         if self._socket is None:
-            os.close(descriptor)
+            os.close(self._descriptor)
         else:
             self._socket.close()
+        self._descriptor = -1
 
     def __del__(self) -> None:
         # Its loop was closed before it. A socket that nobody closes warns of that, and closes itself.
@@ -471,41 +462,16 @@ class _Reader:
 def _descriptor_of(transport: Any) -> int:
     """That of a socket to be written to; -1 where there is TLS, or where sockets are no files."""
     if isinstance(transport, SocketTransport):
-        return transport.fileno()
+        ours: SocketTransport = transport
+        return ours._descriptor
     if os.name != "posix" or transport.get_extra_info("sslcontext") is not None:
         return -1
     socket = transport.get_extra_info("socket")
     return -1 if socket is None else int(socket.fileno())
 
 
-def _write(descriptor: int, data: Buffer) -> int:
-    try:
-        return os.write(descriptor, data)
-    except OSError:
-        return 0  # the transport will find out why
-
-
-def _receive(descriptor: int, buffer: Buffer) -> int:
-    try:
-        return os.readv(descriptor, [buffer])
-    except (BlockingIOError, InterruptedError):
-        return -1
-
-
-def _receive_and_copy(descriptor: int, buffer: Buffer) -> int:
-    """Stands in where Python has no `os.readv`, as PyPy."""
-    view = memoryview(buffer)
-    try:
-        # What is asked for is allocated, and a frame read in place may ask for megabytes.
-        data = os.read(descriptor, min(len(view), _COPIED_SIZE))
-    except (BlockingIOError, InterruptedError):
-        return -1
-    view[: len(data)] = data
-    return len(data)
-
-
 # Compiled, they need no exception to say that there is nothing, or that nothing was sent.
 if BACKEND == "compiled":
     from ._native import receive, send
 else:
-    receive, send = _receive if hasattr(os, "readv") else _receive_and_copy, _write
+    from ._system_calls import receive, send
