@@ -8,6 +8,7 @@ import json
 import platform
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,15 @@ SIZE = 40
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     with Bench(PLAN, Processors(None, None)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pinned() -> Iterator[Bench]:
+    processors = Processors.of_this_machine()
+    if not processors.spin:
+        pytest.skip("one processor: a load that spins would take the server's")
+    with Bench(PLAN, processors) as made:
         yield made
 
 
@@ -84,6 +94,34 @@ def test_every_mode_measures_something(bench: Bench, case: Case) -> None:
     assert isinstance(outcome, Samples), outcome
     assert outcome.median > 0 or case.mode is Mode.IDLE
     assert (outcome.middle("memory") > 0) == bool(case.slow)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(Mode.ECHO, 3, 4),
+        Case(Mode.ECHO, 2, 4, slow=1),
+        Case(Mode.FANOUT, 5, copies=3),
+        Case(Mode.CONNECT, 3),
+        Case(Mode.IDLE, 20),
+        Case(Mode.CLIENT, 2, 4),
+    ],
+    ids=lambda case: f"{case.mode.name} {case.label}",
+)
+def test_every_mode_measures_with_a_load_that_spins(pinned: Bench, case: Case) -> None:
+    (result,) = measure(pinned, [case], [PURE], lambda text: None)
+    outcome = result.outcomes[PURE.name]
+    assert isinstance(outcome, Samples), outcome
+    assert outcome.median > 0 or case.mode is Mode.IDLE
+    if case.mode in (Mode.ECHO, Mode.FANOUT, Mode.CONNECT):
+        assert 0 < outcome.middle("load_cpu") < 1
+
+
+@pytest.mark.parametrize(
+    ("server", "load", "spin"), [(1, 0, True), (0, 0, False), (None, None, False), (0, None, False)]
+)
+def test_a_load_spins_on_a_processor_of_its_own(server: int | None, load: int | None, spin: bool) -> None:
+    assert Processors(server, load).spin is spin
 
 
 def test_a_server_that_does_not_start_is_a_failure_of_its_own(bench: Bench) -> None:
@@ -217,9 +255,29 @@ def _load(bench: Bench, port: int, **options: object) -> dict[str, Any]:
         return load.result()
 
 
-def test_right_replies_of_the_faulty_server_pass(bench: Bench) -> None:
+@pytest.mark.parametrize("spin", [0, 1])
+def test_right_replies_of_the_faulty_server_pass(bench: Bench, spin: int) -> None:
     with FaultyServer(lambda number, opcode, payload: _frame(opcode, payload)) as server:
-        assert _load(bench, server.port)["count"] > 0
+        assert _load(bench, server.port, spin=spin)["count"] > 0
+
+
+@pytest.mark.parametrize("spin", [0, 1])
+def test_a_load_that_waits_is_idle_though_it_spins(bench: Bench, spin: int) -> None:
+    def answer(number: int, opcode: int, payload: bytes) -> bytes:
+        time.sleep(0.01)
+        return _frame(opcode, payload)
+
+    with FaultyServer(answer) as server:
+        result = _load(bench, server.port, spin=spin)
+    assert 0.2 <= result["seconds"] < 1
+    assert 0 < result["count"] <= 50
+    assert 0 <= result["load_cpu"] < 0.5
+
+
+def test_a_load_that_spins_has_its_time_limit_too(bench: Bench) -> None:
+    answer, message = FAULTS["one lost"]
+    with FaultyServer(answer) as server, pytest.raises(Failed, match=message):
+        _load(bench, server.port, spin=1)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
