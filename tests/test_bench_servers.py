@@ -8,21 +8,25 @@ import json
 import platform
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.machine import machine_with
+from bench.report import Progress
 from bench.servers import compare, goals
-from bench.servers.__main__ import arguments_of, chosen, main
+from bench.servers.__main__ import arguments_of, chosen, main, plan_of
 from bench.servers.cases import CASES, Case, Mode
 from bench.servers.hosting import Conversation, WrongReply
 from bench.servers.process import Failed, Load
-from bench.servers.registry import CALLBACK, COROUTINE, LIMIT, PICOWS, SERVERS, Server
+from bench.servers.registry import CALLBACK, COROUTINE, LIMIT, PICOWS, SERVERS, Server, versions_of
 from bench.servers.results import CaseResult, Sample, Samples, as_document, from_document
 from bench.servers.run import Bench, Plan, Processors, measure
 from bench.wire import header, xor
+from fastframe import __version__
 
 pytestmark = pytest.mark.skipif(
     platform.system() != "Linux", reason="the load generator is for Linux (epoll)"
@@ -36,6 +40,15 @@ SIZE = 40
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     with Bench(PLAN, Processors(None, None)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pinned() -> Iterator[Bench]:
+    processors = Processors.of_this_machine()
+    if not processors.spin:
+        pytest.skip("one processor: a load that spins would take the server's")
+    with Bench(PLAN, processors) as made:
         yield made
 
 
@@ -84,6 +97,34 @@ def test_every_mode_measures_something(bench: Bench, case: Case) -> None:
     assert isinstance(outcome, Samples), outcome
     assert outcome.median > 0 or case.mode is Mode.IDLE
     assert (outcome.middle("memory") > 0) == bool(case.slow)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(Mode.ECHO, 3, 4),
+        Case(Mode.ECHO, 2, 4, slow=1),
+        Case(Mode.FANOUT, 5, copies=3),
+        Case(Mode.CONNECT, 3),
+        Case(Mode.IDLE, 20),
+        Case(Mode.CLIENT, 2, 4),
+    ],
+    ids=lambda case: f"{case.mode.name} {case.label}",
+)
+def test_every_mode_measures_with_a_load_that_spins(pinned: Bench, case: Case) -> None:
+    (result,) = measure(pinned, [case], [PURE], lambda text: None)
+    outcome = result.outcomes[PURE.name]
+    assert isinstance(outcome, Samples), outcome
+    assert outcome.median > 0 or case.mode is Mode.IDLE
+    if case.mode in (Mode.ECHO, Mode.FANOUT, Mode.CONNECT):
+        assert 0 < outcome.middle("load_cpu") < 1
+
+
+@pytest.mark.parametrize(
+    ("server", "load", "spin"), [(1, 0, True), (0, 0, False), (None, None, False), (0, None, False)]
+)
+def test_a_load_spins_on_a_processor_of_its_own(server: int | None, load: int | None, spin: bool) -> None:
+    assert Processors(server, load).spin is spin
 
 
 def test_a_server_that_does_not_start_is_a_failure_of_its_own(bench: Bench) -> None:
@@ -217,9 +258,29 @@ def _load(bench: Bench, port: int, **options: object) -> dict[str, Any]:
         return load.result()
 
 
-def test_right_replies_of_the_faulty_server_pass(bench: Bench) -> None:
+@pytest.mark.parametrize("spin", [0, 1])
+def test_right_replies_of_the_faulty_server_pass(bench: Bench, spin: int) -> None:
     with FaultyServer(lambda number, opcode, payload: _frame(opcode, payload)) as server:
-        assert _load(bench, server.port)["count"] > 0
+        assert _load(bench, server.port, spin=spin)["count"] > 0
+
+
+@pytest.mark.parametrize("spin", [0, 1])
+def test_a_load_that_waits_is_idle_though_it_spins(bench: Bench, spin: int) -> None:
+    def answer(number: int, opcode: int, payload: bytes) -> bytes:
+        time.sleep(0.01)
+        return _frame(opcode, payload)
+
+    with FaultyServer(answer) as server:
+        result = _load(bench, server.port, spin=spin)
+    assert 0.2 <= result["seconds"] < 1
+    assert 0 < result["count"] <= 50
+    assert 0 <= result["load_cpu"] < 0.5
+
+
+def test_a_load_that_spins_has_its_time_limit_too(bench: Bench) -> None:
+    answer, message = FAULTS["one lost"]
+    with FaultyServer(answer) as server, pytest.raises(Failed, match=message):
+        _load(bench, server.port, spin=1)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -405,6 +466,116 @@ def test_compare_with_nothing_in_common_says_so(tmp_path: Path, capsys: pytest.C
     new = _written(tmp_path / "new", _result(IDLE, callback_uvloop=[100.0]))
     assert main(["--read", new, "--compare", old, "--output", str(tmp_path / "out")]) == 2
     assert "no case and server in common" in capsys.readouterr().err
+
+
+# Going on ----------------------------------------------------------------------
+
+ONE_AT_A_TIME = next(case for case in CASES if case.label == "1 x 1, 125 B")
+RUN = ["--cases", ECHO.label, ONE_AT_A_TIME.label, "--servers", LIMIT, "--rounds", "1", "--seconds", "0.1"]
+
+
+def _interrupted(path: Path, result: CaseResult, **changes: object) -> None:
+    """What `RUN` leaves behind on this machine, interrupted after one case; `changes` by field."""
+    arguments = arguments_of(RUN)
+    _, servers = chosen(arguments)
+    machine = machine_with(versions_of(servers), Processors.of_this_machine().server)
+    facts = {"date": "2026-01-01", **changes}
+    document = {
+        part: {name: facts.get(name, value) for name, value in vars(whole).items()}
+        for part, whole in (("machine", machine), ("plan", plan_of(arguments)))
+    }
+    path.write_text(json.dumps({**document, "cases": as_document([result])}))
+
+
+def _resume(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    status = main([*RUN, "--resume", str(path), "--output", str(path.parent), *options])
+    return status, json.loads((path.parent / "servers.json").read_text())
+
+
+def test_an_interrupted_run_goes_on_with_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Progress, "__call__", lambda _, text: said.append(text))
+    path = tmp_path / "servers.json"
+    _interrupted(path, CaseResult(ECHO, {LIMIT: Samples((Sample(123.0),))}))
+    status, document = _resume(path)
+    assert status == 0
+    done, measured = document["cases"]
+    assert done["case"] == ECHO.label and done["servers"][LIMIT]["rounds"] == [{"value": 123.0}]
+    assert measured["case"] == ONE_AT_A_TIME.label and measured["servers"][LIMIT]["median"] > 0
+    assert document["machine"]["date"] == "2026-01-01"
+    assert [entry.name for entry in tmp_path.glob("servers.json*")] == ["servers.json"]
+    assert "| 123 ±" in (tmp_path / "servers.md").read_text()
+    assert said == [f"100%  {ONE_AT_A_TIME.label}: {LIMIT}"]
+
+
+def test_a_finished_run_goes_on_with_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    _interrupted(path, CaseResult(ECHO, {LIMIT: Samples((Sample(123.0),))}))
+    status, document = _resume(path, "--cases", ECHO.label)
+    assert status == 0
+    assert [case["servers"][LIMIT]["median"] for case in document["cases"]] == [123.0]
+
+
+def test_a_case_with_a_failure_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "servers.json"
+    _interrupted(path, CaseResult(ECHO, {LIMIT: "failed: load: not done within 30 s"}))
+    status, document = _resume(path)
+    assert status == 0
+    assert {case["case"] for case in document["cases"]} == {ECHO.label, ONE_AT_A_TIME.label}
+    assert all(case["servers"][LIMIT]["median"] > 0 for case in document["cases"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"cpu": "another"}, "cpu (another then, "),
+        ({"pinned_to": 77}, "pinned_to (77 then, "),
+        ({"versions": {"fastframe": "0.0.1"}}, "fastframe (0.0.1 then, "),
+        ({"versions": {"fastframe": __version__, "picows": "2.0"}}, "picows (2.0 then, None now)"),
+        ({"rounds": 7}, "rounds (7 then, 1 now)"),
+        ({"by_processor": True}, "by_processor (True then, False now)"),
+    ],
+)
+def test_a_run_under_other_conditions_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], named: str
+) -> None:
+    path = tmp_path / "servers.json"
+    _interrupted(path, CaseResult(ECHO, {LIMIT: Samples((Sample(123.0),))}), **changes)
+    before = path.read_text()
+    assert _resume(path)[0] == 2
+    said = capsys.readouterr().err
+    assert named in said and said.count("\n") == 1
+    assert path.read_text() == before
+
+
+def test_a_run_of_other_servers_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "servers.json"
+    _interrupted(path, CaseResult(ECHO, {LIMIT: Samples((Sample(123.0),)), PURE.name: "no such module"}))
+    assert _resume(path)[0] == 2
+    assert f"the servers ({PURE.name})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"machine": {}, "plan": {}, "cases": []}'])
+def test_what_is_no_run_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    path = tmp_path / "old.json"
+    if text is not None:
+        path.write_text(text)
+    assert main([*RUN, "--resume", str(path), "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(str(path)) and said.count("\n") == 1
+
+
+def test_a_run_is_read_or_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        arguments_of(["--read", "a", "--resume", "b"])
+    assert raised.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
 
 
 # Choosing --------------------------------------------------------------------

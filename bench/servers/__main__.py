@@ -19,6 +19,7 @@ from .cases import CASES, Case
 from .programs import NoCompiler
 from .registry import SERVERS, Server, versions_of
 from .results import CaseResult, from_document
+from .resume import CannotResume, Earlier
 from .run import Bench, Plan, Processors, count_samples, measure
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -70,8 +71,15 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
         help="count by the server's own processor time: for a machine that others use too",
     )
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS, help="folder for the results")
-    parser.add_argument(
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
         "--read", type=pathlib.Path, metavar="JSON", help="measure nothing, take this earlier run's results"
+    )
+    earlier.add_argument(
+        "--resume",
+        type=pathlib.Path,
+        metavar="JSON",
+        help="go on with this interrupted run: measure only the cases that it has not, or that failed",
     )
     parser.add_argument(
         "--compare",
@@ -115,7 +123,8 @@ def chosen(arguments: argparse.Namespace) -> tuple[list[Case], list[Server]]:
     return cases, servers
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """How long to measure, as it was asked for."""
     plan = FULL if arguments.full else QUICK
     if arguments.rounds:
         plan = dataclasses.replace(plan, rounds=arguments.rounds, fresh_rounds=arguments.rounds)
@@ -128,29 +137,52 @@ class _Run:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.cases, self.servers = chosen(arguments)
-        self.plan = _plan(arguments)
+        self.plan = plan_of(arguments)
         self.processors = Processors.of_this_machine()
         self.machine = machine_with(versions_of(self.servers), self.processors.server)
         self.results: list[CaseResult] = []
         self._output: pathlib.Path = arguments.output
         self._progress = Progress()
         self._done = 0
-        self._total = count_samples(self.cases, self.servers, self.plan)
+        self._total = 0
 
     def _say(self, text: str) -> None:
         self._done += 1
         self._progress(f"{self._done / self._total:4.0%}  {text}")
 
     def measure(self) -> None:
+        """Measure the cases that there are no results of yet."""
+        done = {result.case for result in self.results}
+        left = [case for case in self.cases if case not in done]
+        self._total = count_samples(left, self.servers, self.plan)
         try:
             with Bench(self.plan, self.processors) as bench:
-                for result in measure(bench, self.cases, self.servers, self._say):
+                for result in measure(bench, left, self.servers, self._say):
                     self.results.append(result)
-                    self._output.mkdir(parents=True, exist_ok=True)
-                    text = pages.as_json(self.results, self.machine, self.plan)
-                    (self._output / "servers.json").write_text(text, encoding="utf-8")
+                    self._save()
         finally:
             self._progress.done()
+
+    def _save(self) -> None:
+        self._output.mkdir(parents=True, exist_ok=True)
+        path = self._output / "servers.json"
+        # Interrupted here, a run would have nothing left to go on with.
+        new = path.with_suffix(".json.new")
+        new.write_text(pages.as_json(self.results, self.machine, self.plan), encoding="utf-8")
+        new.replace(path)
+
+    def resume(self, path: pathlib.Path) -> None:
+        """Begin with what an interrupted run has measured.
+
+        Raises:
+            CannotResume: it is none, or was made under other conditions.
+        """
+        earlier = Earlier.read(path)
+        earlier.check(self.machine, self.plan, self.servers)
+        # It keeps the date of its beginning.
+        self.machine = earlier.machine
+        self.results = earlier.finished(self.cases)
+        self._save()
 
     def read(self, path: pathlib.Path) -> None:
         """Take an earlier run's results, and where they were measured."""
@@ -223,7 +255,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("no case or no server has such a name; --list names them", file=sys.stderr)
             return 2
         try:
+            if arguments.resume:
+                run.resume(arguments.resume)
             run.measure()
+        except CannotResume as error:
+            print(error, file=sys.stderr)
+            return 2
         except NoCompiler as error:
             print(error, file=sys.stderr)
             return 1

@@ -52,11 +52,16 @@ def _tail(file: Any) -> str:
 
 
 class ServerProcess:
-    """A server that runs; a context manager that ends it."""
+    """A server that runs; a context manager that ends it.
 
-    def __init__(self, server: Server, setup: Setup, programs: Programs, cpu: int | None) -> None:
+    The C program can `spin`, that is never sleep, where it is the load on a client.
+    """
+
+    def __init__(
+        self, server: Server, setup: Setup, programs: Programs, cpu: int | None, *, spin: bool = False
+    ) -> None:
         self.server = server
-        command = [str(programs.limit), str(setup.copies)]
+        command = [str(programs.limit), str(setup.copies), str(int(spin))]
         if server.module:
             options = ["--copies", str(setup.copies)] + ["--deflate"] * setup.deflate
             options += ["--certificate", setup.certificate] if setup.certificate else []

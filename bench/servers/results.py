@@ -16,7 +16,9 @@ class Sample:
 
     Attributes:
         value: in the unit of the case's mode.
-        server_cpu, load_cpu: share of a processor that each took.
+        server_cpu: share of a processor that it took.
+        load_cpu: the same of the load, or of the time it had something to do where it never sleeps: the load
+            is the limit where this is about 1.
         cost: microseconds of the server's processor time for each that was counted.
         latency: microseconds by percentile, of echoes and broadcasts.
         memory: bytes that the server grew by at its peak, where that was looked at.

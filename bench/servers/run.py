@@ -73,6 +73,11 @@ class Processors:
         allowed = sorted(os.sched_getaffinity(0))
         return cls(allowed[-1], allowed[-2]) if len(allowed) > 1 else cls(None, None)
 
+    @property
+    def spin(self) -> bool:
+        """Whether the load may never sleep: without a processor of its own it would take the server's."""
+        return self.load is not None and self.load != self.server
+
 
 class Bench:
     """What all loads of a run share: programs, messages, a certificate; a context manager."""
@@ -134,6 +139,7 @@ class Bench:
             "packed": int(case.packed),
             "slow": case.slow,
             "slow_bytes": SLOW_BYTES,
+            "spin": int(self.processors.spin),
         }
         return Load(self.programs, self.processors.load, self.plan.timeout, **options, **self.messages(case))
 
@@ -221,7 +227,8 @@ def _sampler(bench: Bench, case: Case, running: dict[str, ServerProcess]) -> Ite
     if case.mode is Mode.CLIENT:
         limit = next(server for server in SERVERS if not server.module)
         # Here the C program is the load.
-        with ServerProcess(limit, setup, bench.programs, bench.processors.load) as process:
+        processors = bench.processors
+        with ServerProcess(limit, setup, bench.programs, processors.load, spin=processors.spin) as process:
             yield lambda server: _sample_client(bench, case, server, process)
     else:
         yield of_fresh if case.needs_fresh_server else of_running

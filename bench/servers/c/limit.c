@@ -2,6 +2,7 @@
  *
  * With a number as its argument it sends each message to all that are
  * connected, as often as the number says, the copies together. Otherwise it echoes.
+ * With a second one that is not 0 it never sleeps, as the load does not: see load.c.
  *
  * One recv and one send per readiness, no limits, no UTF-8 check, no closing
  * timeouts, and the bytes of a frame are sent on before the rest of it has come.
@@ -205,6 +206,7 @@ static int listen_anywhere(void) {
 
 int main(int count_of_arguments, char **arguments) {
     if (count_of_arguments > 1) copies = strtoul(arguments[1], NULL, 10);
+    bool spins = count_of_arguments > 2 && strtoul(arguments[2], NULL, 10);
     raise_descriptor_limit();
     poller = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_anywhere();
@@ -213,7 +215,7 @@ int main(int count_of_arguments, char **arguments) {
     watch(&at_input, EPOLL_CTL_ADD, EPOLLIN);
     for (;;) {
         struct epoll_event events[256];
-        int count = epoll_wait(poller, events, 256, -1);
+        int count = epoll_wait(poller, events, 256, spins ? 0 : -1);
         for (int index = 0; index < count; index++) {
             struct client *client = events[index].data.ptr;
             if (client == &at_input) return 0;

@@ -17,6 +17,7 @@ struct options {
     double warmup, seconds, timeout;
     double tls, deflate;
     double packed; /* 0: send uncompressed messages, though deflate is agreed on */
+    double spin;   /* 1: never sleep, which takes a processor of one's own */
 };
 
 static struct options options_read(int count, char **arguments) {
@@ -35,7 +36,7 @@ static struct options options_read(int count, char **arguments) {
         {"slow", &options.slow, NULL}, {"slow_bytes", &options.slow_bytes, NULL},
         {"warmup", &options.warmup, NULL}, {"seconds", &options.seconds, NULL},
         {"timeout", &options.timeout, NULL}, {"tls", &options.tls, NULL}, {"deflate", &options.deflate, NULL},
-        {"packed", &options.packed, NULL},
+        {"packed", &options.packed, NULL}, {"spin", &options.spin, NULL},
     };
     for (int index = 1; index < count; index++) {
         char *value = strchr(arguments[index], '=');
