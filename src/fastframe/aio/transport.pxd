@@ -35,15 +35,20 @@ cdef class SocketTransport:
 
     cpdef pause_reading(self)
     cpdef resume_reading(self)
+
     @cython.locals(filled=cython.int)
     cdef _read(self)
+
     @cython.locals(room=cython.Py_ssize_t, size=cython.Py_ssize_t)
     cdef bint _read_once(self) except -1
+
     @cython.locals(upper=cython.Py_ssize_t, lower=cython.Py_ssize_t)
     cpdef set_write_buffer_limits(self, high=*, low=*)
     cdef _end(self)
+
     @cython.locals(sent=cython.Py_ssize_t)
     cpdef object write(self, data)
+
     @cython.locals(sent=cython.Py_ssize_t)
     cdef _send_waiting(self)
     cdef _hold_back(self)
