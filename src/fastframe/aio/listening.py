@@ -25,9 +25,8 @@ _RETRY_DELAY = 1.0
 
 def accepts_for(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `Listener` works on this loop, and is faster than what the loop does itself."""
-    uvloop = sys.modules.get("uvloop")
-    ready = (asyncio.SelectorEventLoop,) if uvloop is None else (asyncio.SelectorEventLoop, uvloop.Loop)
-    return os.name == "posix" and isinstance(loop, ready)
+    uvloops = getattr(sys.modules.get("uvloop"), "Loop", asyncio.SelectorEventLoop)
+    return os.name == "posix" and isinstance(loop, (asyncio.SelectorEventLoop, uvloops))
 
 
 class Listener:
