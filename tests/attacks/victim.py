@@ -16,7 +16,7 @@ import ssl
 import sys
 from typing import Any
 
-from fastframe import Server, WebSocket, WebSocketStream, serve
+from fastframe import WebSocket, WebSocketStream, serve
 
 TIMES: dict[str, float] = {
     "open_timeout": 1.0,
@@ -73,8 +73,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})
 
 
-async def until_input_ends() -> None:
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+async def announce(sock: socket.socket) -> None:
+    """Say the port, and wait until the standard input ends."""
+    # First what opens files by itself, while it is imported: from here on descriptors are counted.
+    ending = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    print("port", sock.getsockname()[1], flush=True)
+    await ending
 
 
 def listening(*words: str) -> socket.socket:
@@ -89,9 +93,9 @@ def listening(*words: str) -> socket.socket:
 async def run_ours(form: str, *tls: str) -> None:
     kind: Any = handler if form == "coroutine" else Callbacks
     options: Any = TIMES | {"origins": ORIGINS, "ssl": tls_of(*tls) if tls else None}
-    async with serve(kind, sock=listening(*tls[2:]), **options) as server:
-        await announce(server)
-        await until_input_ends()
+    sock = listening(*tls[2:])
+    async with serve(kind, sock=sock, **options):
+        await announce(sock)
 
 
 def tls_of(certificate: str, key: str, *words: str) -> ssl.SSLContext:
@@ -104,10 +108,6 @@ def tls_of(certificate: str, key: str, *words: str) -> ssl.SSLContext:
     elif ssl.OPENSSL_VERSION_INFO < (3,):
         context.options |= ssl.OP_NO_RENEGOTIATION
     return context
-
-
-async def announce(server: Server) -> None:
-    print("port", server.sockets[0].getsockname()[1], flush=True)
 
 
 async def run_uvicorn(*tls: str) -> None:
@@ -130,8 +130,7 @@ async def run_uvicorn(*tls: str) -> None:
     running = asyncio.create_task(server.serve([sock]))
     while not server.started:  # noqa: ASYNC110 - it tells in no other way
         await asyncio.sleep(0.01)
-    print("port", sock.getsockname()[1], flush=True)
-    await until_input_ends()
+    await announce(sock)
     server.should_exit = server.force_exit = True
     await running
 
