@@ -158,7 +158,7 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         if connection is not None:
             if self._liveness is not None:
                 self._liveness.heard = True
-            self._handle(connection, connection.receive(data), len(data))
+            self._take_in(connection, data)
         elif self._opening is not None:
             self._opening.received(data)
 
@@ -306,13 +306,6 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         return left
 
     # Receiving.
-
-    def _handle(self, connection: Connection, items: list[Any], size: int) -> None:
-        if items and not connection.control_frames and connection.failure is None:
-            # Nothing is to be answered here: the application sends later, in its task.
-            self._deliver(items, size)
-        else:
-            super()._handle(connection, items, size)
 
     def _deliver(self, messages: list[str | bytes], size: int) -> None:
         if self._farewell is not None:

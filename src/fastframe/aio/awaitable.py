@@ -1,17 +1,23 @@
-"""What `serve` and `connect` return: to be awaited, or entered as a context manager."""
+"""To be awaited: what `serve` and `connect` return, and what is done already."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from types import TracebackType
 
-__all__ = ["AwaitableContext"]
+__all__ = ["DONE", "AwaitableContext"]
 
 T = TypeVar("T")
+
+# Nobody ever waits for it, so this is all that it asks of its loop.
+DONE: asyncio.Future[None] = asyncio.Future(loop=SimpleNamespace(get_debug=bool))  # type: ignore[arg-type]
+DONE.set_result(None)
 
 
 class AwaitableContext(Generic[T]):

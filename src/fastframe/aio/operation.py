@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
+from .awaitable import DONE
+
 __all__ = ["Arrival", "Operation"]
 
 
@@ -127,11 +129,14 @@ class Arrival:
         self._callback = self._context = None
         if callback is None:
             return
-        if context is None or asyncio.current_task(self._loop) is not None:
-            self._loop.call_soon(callback, self, context=context)
+        if context is None:
+            self._loop.call_soon(callback, DONE)
             return
         try:
-            context.run(callback, self)
+            context.run(callback, DONE)
+        except RuntimeError:
+            # It was refused: another task is running, or something else in this one's context.
+            self._loop.call_soon(callback, DONE, context=context)
         except (KeyboardInterrupt, SystemExit) as error:
             # They are to end the loop, not the connection that the call came from.
             self._loop.call_soon(_raise, error)

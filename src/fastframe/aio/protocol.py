@@ -272,11 +272,15 @@ class SocketProtocol(SocketFacts):
             self._keepalive.add(self)
         self._opened()
         if trailing:
-            self._handle(connection, connection.receive(trailing), len(trailing))
+            self._take_in(connection, trailing)
 
     def _watched(self, connection: Connection) -> Connection:
         """The connection, or one in its place that shows what passes."""
         return logged(connection, self)
+
+    def _take_in(self, connection: Connection, data: bytes) -> None:
+        """Handle what has come by another way than `get_buffer`."""
+        self._handle(connection, connection.receive(data), len(data))
 
     def _handle(self, connection: Connection, items: list[Item], size: int) -> None:
         self._corked = True

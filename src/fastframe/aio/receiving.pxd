@@ -6,20 +6,23 @@ from .protocol cimport SocketProtocol
 
 cdef class ReceivingForm(SocketProtocol):
     cdef public object _answer_timer
-    cdef public Arrival _arrival
+    cdef Arrival _arrival
     cdef public object _chunks
-    cdef public object _closed_error
+    cdef object _closed_error
     cdef public bint _is_deaf
-    cdef public object _messages
+    cdef public list _messages
     cdef public NextMessage _next
-    cdef public Py_ssize_t _queued
+    cdef Py_ssize_t _place
+    cdef Py_ssize_t _queued
     cdef public bint _streams
 
+    @cython.locals(messages=list, place=cython.Py_ssize_t)
     cdef object _take(self)
+    cdef Py_ssize_t _count(self) except -1
     cdef bint _has_untaken(self)
     cdef Arrival _more(self)
     cdef Arrival _wait(self)
-    cdef object _queue(self, list messages, size)
+    cdef object _queue(self, list messages, Py_ssize_t size)
     cdef object _took_all(self)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReceivingForm"]
 
-# What an empty queue is: a deque takes 760 bytes, which an idle connection has no use for.
-_NONE: Final[deque[Any]] = deque()
+# What an empty queue is; nothing is ever added to it.
+_NONE: Final[list[Any]] = []
 
 
 class ReceivingForm(SocketProtocol):
@@ -36,13 +35,16 @@ class ReceivingForm(SocketProtocol):
         "_is_deaf",
         "_messages",
         "_next",
+        "_place",
         "_queued",
         "_streams",
     )
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
+        # What waits begins at `_place`, and None is left of what was taken; all taken, they are `_NONE`.
         self._messages = _NONE
+        self._place = 0
         self._queued = 0
         self._answer_timer: asyncio.TimerHandle | None = None
         self._arrival = Arrival(owner.loop)
@@ -102,17 +104,23 @@ class ReceivingForm(SocketProtocol):
 
     def _take(self) -> str | bytes | None:
         """Take a message if there is one, without waiting."""
-        messages = self._messages
+        messages, place = self._messages, self._place
         if not messages:
             return None
-        message: str | bytes = messages.popleft()
-        if not messages:
+        message: str | bytes = messages[place]
+        messages[place] = None
+        self._place = place + 1
+        if place + 1 == len(messages):
             self._took_all()
         return message
 
+    def _count(self) -> int:
+        """How many messages wait."""
+        return len(self._messages) - self._place
+
     def _took_all(self) -> None:
         self._messages = _NONE
-        self._queued = 0
+        self._place = self._queued = 0
         if self._reading_paused:
             self.resume_reading()
 
@@ -200,12 +208,14 @@ class ReceivingForm(SocketProtocol):
             size = sum(map(len, messages))
         elif len(messages[0]) > size:
             size += len(messages[0])  # most of it came in earlier reads
-        size += OBJECT_SIZE * len(messages)
         if self._messages:
+            if self._place > self._count():
+                del self._messages[: self._place]
+                self._place = 0
             self._messages.extend(messages)
         else:
-            self._messages = deque(messages)
-        self._queued += size
+            self._messages = messages
+        self._queued += size + OBJECT_SIZE * len(messages)
 
     def _progressed(self, connection: Connection) -> None:
         has_news = connection.over

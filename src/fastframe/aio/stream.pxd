@@ -3,11 +3,14 @@ cimport cython
 from .operation cimport Operation
 from .receiving cimport ReceivingForm
 
+cdef Py_ssize_t CORK_SIZE
+cdef Py_ssize_t UNJOINED_SIZE
+
 
 cdef class CoroutineForm(ReceivingForm):
-    cdef public object _closed_waiter
+    cdef object _closed_waiter
     cdef public object _drain_waiters
-    cdef public object _fragment_lock
+    cdef object _fragment_lock
     cdef public object _look_timer
 
     cdef object _begin_send(self, message)

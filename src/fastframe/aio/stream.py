@@ -55,7 +55,7 @@ class CoroutineForm(ReceivingForm):
             raise ValueError(f"most must be positive, got {most}")
         while not self._messages:
             await self._more()
-        count = len(self._messages) if most is None else min(most, len(self._messages))
+        count = self._count() if most is None else min(most, self._count())
         return [self._take() for _ in range(count)]  # type: ignore[misc]
 
     async def recv_latest(self) -> str | bytes:
@@ -254,7 +254,7 @@ class CoroutineForm(ReceivingForm):
         """See to it that who waits for the end learns of it, though nothing is read."""
         if self._reading_paused and self._closed_waiter is not None and self._look_timer is None:
             wait = self._settings.close_timeout
-            self._look_timer = self._loop.call_later(wait, self._look, len(self._messages))
+            self._look_timer = self._loop.call_later(wait, self._look, self._count())
 
     def _look_no_more(self) -> None:
         if self._look_timer is not None:
@@ -263,7 +263,7 @@ class CoroutineForm(ReceivingForm):
 
     def _look(self, messages: int) -> None:
         self._look_timer = None
-        if self._reading_paused and messages == len(self._messages) and has_hung_up(self._transport):
+        if self._reading_paused and messages == self._count() and has_hung_up(self._transport):
             self._explanation = "the peer has hung up, and nobody takes what it sent"
             self._transport.abort()
             return

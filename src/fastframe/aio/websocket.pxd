@@ -1,5 +1,7 @@
 from .protocol cimport SocketProtocol
 
+cdef Py_ssize_t UNJOINED_SIZE
+
 
 cdef class CallbackForm(SocketProtocol):
-    cdef public bint _has_erred
+    cdef bint _has_erred
