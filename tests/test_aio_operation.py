@@ -165,6 +165,28 @@ async def test_where_a_task_is_running_already_it_waits_for_the_loop() -> None:
         assert await task == "a"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tasks have contexts of their own there")
+@every_loop
+async def test_where_its_context_is_in_use_it_waits_for_the_loop() -> None:
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    async with raw_pair() as (_, ws):
+        options: Any = {"context": context}
+        task = loop.create_task(ws.recv(), **options)
+        await spin(2)
+        wire = data_frame(Role.CLIENT, 1, b"a")
+        was_done: list[bool] = []
+
+        def read() -> None:
+            ws._buffer[: len(wire)] = wire
+            ws.buffer_updated(len(wire))
+            was_done.append(task.done())
+
+        loop.call_soon(read, context=context)
+        assert await task == "a"
+        assert was_done == [False]
+
+
 @every_loop
 async def test_a_message_that_comes_with_the_cancellation_is_kept() -> None:
     async with pair() as (server, client):

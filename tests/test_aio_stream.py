@@ -131,6 +131,23 @@ async def test_recv_many_takes_what_is_there() -> None:
         assert await server.recv_many() == ["2", "3", "4"]
 
 
+@every_loop
+async def test_messages_that_were_taken_are_let_go_while_more_come_behind_those_that_wait() -> None:
+    async with pair() as (server, client):
+
+        def count() -> int:
+            return sum(message is not None for message in server._messages)
+
+        came = 0
+        for taken in range(0, 500, 50):
+            while came < taken + 100:
+                await client.send(str(came))
+                came += 1
+            await eventually(lambda: count() == 100, "a hundred wait")
+            assert len(server._messages) <= 250
+            assert await server.recv_many(50) == [str(number) for number in range(taken, taken + 50)]
+
+
 @pytest.mark.parametrize("most", [0, -1])
 @every_loop
 async def test_recv_many_of_none_is_refused(most: int) -> None:

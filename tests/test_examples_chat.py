@@ -263,7 +263,7 @@ async def test_scale_out_survives_redis(redis: Redis, number: signal.Signals) ->
         assert await heard(bob, "before") == "ada"
         redis.kill(number)
         await ada.send("into the void")
-        # Of what bob has heard Redis may not have told ada's server yet, which then takes it for failed as well.
+        # Of what bob has heard Redis may not have told her server yet, which then takes it for failed, too.
         while (await asyncio.wait_for(event(ada, "failed"), 6))["text"] != "into the void":
             pass
         await asyncio.gather(healthy(first, 503), healthy(second, 503))
