@@ -146,6 +146,7 @@ async def test_messages_that_were_taken_are_let_go_while_more_come_behind_those_
             await eventually(lambda: count() == 100, "a hundred wait")
             assert len(server._messages) <= 250
             assert await server.recv_many(50) == [str(number) for number in range(taken, taken + 50)]
+        assert len(await server.recv_many()) == 50
 
 
 @pytest.mark.parametrize("most", [0, -1])

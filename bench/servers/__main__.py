@@ -26,7 +26,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 RESULTS = ROOT / "bench" / "results"
 DOCS = ROOT / "docs" / "benchmarks"
 
-FULL = Plan(rounds=5, fresh_rounds=3, seconds=0.6, warmup=0.2)
+# Short rounds and many of them: what else a machine does comes and goes in seconds, and is shared out so.
+FULL = Plan(rounds=9, fresh_rounds=3, seconds=0.2, warmup=0.1)
 QUICK = Plan(rounds=3, fresh_rounds=1, seconds=0.2, warmup=0.08, timeout=30)
 
 
@@ -63,7 +64,7 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--servers", nargs="+", metavar="TEXT", help="the servers, likewise")
     parser.add_argument("--list", action="store_true", help="list cases and servers; measure nothing")
-    parser.add_argument("--rounds", type=_whole, help="samples of each server in each case")
+    parser.add_argument("--rounds", type=_whole, help="samples of each server in each case; fewer where each takes a fresh server")
     parser.add_argument("--seconds", type=_positive, help="that one sample lasts")
     parser.add_argument(
         "--processor-time",
@@ -127,7 +128,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """How long to measure, as it was asked for."""
     plan = FULL if arguments.full else QUICK
     if arguments.rounds:
-        plan = dataclasses.replace(plan, rounds=arguments.rounds, fresh_rounds=arguments.rounds)
+        fresh = min(arguments.rounds, plan.fresh_rounds)
+        plan = dataclasses.replace(plan, rounds=arguments.rounds, fresh_rounds=fresh)
     seconds = arguments.seconds or plan.seconds
     return dataclasses.replace(plan, seconds=seconds, by_processor=arguments.processor_time)
 
