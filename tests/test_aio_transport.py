@@ -20,6 +20,7 @@ from fastframe import WebSocket, connect, serve
 from fastframe.aio._system_calls import receive_and_copy, receive_in_place
 from fastframe.aio.listening import Listener, accepts_for
 from fastframe.aio.transport import SocketTransport, receive
+from fastframe.codec import BACKEND
 
 
 class Notes:
@@ -190,6 +191,23 @@ async def test_paused_reading_reads_nothing() -> None:
         assert not notes.received
         ours.resume_reading()
         await eventually(lambda: notes.received == b"wait", "it was read")
+
+
+@pytest.mark.skipif(BACKEND != "compiled", reason="what was not set is missing there, not 0")
+def test_one_that_never_began_closes_no_descriptor() -> None:
+    inside, outside = os.pipe()
+    standard_input = os.dup(0)
+    os.dup2(inside, 0)
+    try:
+        kind: Any = SocketTransport
+        with pytest.raises(TypeError):
+            kind()
+        gc.collect()
+        assert os.fstat(0).st_ino == os.fstat(inside).st_ino
+    finally:
+        os.dup2(standard_input, 0)
+        for descriptor in (standard_input, inside, outside):
+            os.close(descriptor)
 
 
 @every_loop

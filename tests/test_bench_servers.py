@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import platform
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -139,6 +140,15 @@ def test_a_missing_library_is_named(bench: Bench) -> None:
     (result,) = measure(bench, [Case(Mode.ECHO, 1)], [absent], lambda text: None)
     assert result.outcomes == {absent.name: "no_such_library is not installed"}
     assert not result.failures()
+
+
+def test_a_sample_in_which_nothing_came_is_taken_again_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.servers.run.LONGER", 200_000)
+    plan = dataclasses.replace(PLAN, seconds=1e-6, warmup=0)
+    with Bench(plan, Processors(None, None)) as hasty:
+        (result,) = measure(hasty, [Case(Mode.ECHO, 1)], [PURE], lambda text: None)
+    (sample,) = cast("Samples", result.outcomes[PURE.name]).rounds
+    assert 0 < sample.value < 500_000
 
 
 # Wrong replies -----------------------------------------------------------------

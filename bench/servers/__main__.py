@@ -64,7 +64,11 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--servers", nargs="+", metavar="TEXT", help="the servers, likewise")
     parser.add_argument("--list", action="store_true", help="list cases and servers; measure nothing")
-    parser.add_argument("--rounds", type=_whole, help="samples of each server in each case; fewer where each takes a fresh server")
+    parser.add_argument(
+        "--rounds",
+        type=_whole,
+        help="samples of each server in each case; fewer where each takes a fresh server",
+    )
     parser.add_argument("--seconds", type=_positive, help="that one sample lasts")
     parser.add_argument(
         "--processor-time",

@@ -24,6 +24,9 @@ from .results import FAILED, CaseResult, Sample, Samples
 SLOW_BYTES = 32 * MIB
 """Bytes that a slow consumer sends at most; the replies it never takes are as many."""
 
+LONGER = 10
+"""How many times longer a sample is taken again of a server from which nothing came."""
+
 _RING_BYTES = MIB
 _RING_MESSAGES = 1009
 
@@ -124,14 +127,14 @@ class Bench:
     def start(self, server: Server, setup: Setup) -> ServerProcess:
         return ServerProcess(server, setup, self.programs, self.processors.server)
 
-    def load(self, case: Case, process: ServerProcess, mode: str) -> Load:
+    def load(self, case: Case, process: ServerProcess, mode: str, times: int = 1) -> Load:
         options: dict[str, object] = {
             "mode": mode,
             "port": process.port,
             "pid": process.pid,
             "connections": case.connections,
             "in_flight": case.in_flight,
-            "seconds": self.plan.seconds,
+            "seconds": self.plan.seconds * times,
             "warmup": self.plan.warmup,
             "copies": max(1, case.copies),
             "tls": int(case.tls),
@@ -150,8 +153,11 @@ class Bench:
 def _sample_rate(bench: Bench, case: Case, process: ServerProcess) -> Sample:
     mode = {Mode.ECHO: "echo", Mode.FANOUT: "fanout", Mode.CONNECT: "connect"}[case.mode]
     before = process.peak() if case.slow else 0
-    with bench.load(case, process, mode) as load:
-        result = load.result()
+    for times in (1, LONGER):
+        with bench.load(case, process, mode, times) as load:
+            result = load.result()
+        if result["count"]:
+            break
     return Sample(
         bench.plan.rate(result),
         result["server_cpu"],

@@ -431,7 +431,8 @@ class SocketTransport:
 
     def __del__(self) -> None:
         # Its loop was closed before it. A socket that nobody closes warns of that, and closes itself.
-        self._made_socket()
+        if self._protocol is not None:
+            self._made_socket()
 
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "open"
