@@ -103,8 +103,11 @@ class BuildExtension(build_ext):
 def optimization(name, is_msvc):
     if name == "fastframe._codec_c":
         return ["/O2"] if is_msvc else ["-O3"]
+    if is_msvc:
+        return ["/O1"]
     size = 3 if name in SELDOM else 6
-    return ["/O1"] if is_msvc else ["-Os", "--param", f"max-inline-insns-size={size}"]
+    # What unpacks strings is there nevertheless, for nobody to call. All the C of these is Cython's.
+    return ["-Os", "--param", f"max-inline-insns-size={size}", "-Wno-unused-function"]
 
 
 def macros(source):
@@ -114,8 +117,9 @@ def macros(source):
         return [("CYTHON_UNPACK_METHODS", "0"), ("CYTHON_FAST_THREAD_STATE", "0")]
     if source not in AS_THEY_STAND:
         return []
-    # Their objects are made once a connection: no constructor needs a second way in for speed.
-    smaller = [("CYTHON_VECTORCALL_TPNEW", "0")]
+    # Their objects are made once a connection: no constructor needs a second way in for speed. A wheel is
+    # compressed as a whole: strings that are compressed before only bring along what unpacks them.
+    smaller = [("CYTHON_VECTORCALL_TPNEW", "0"), ("CYTHON_COMPRESS_STRINGS", "0")]
     if module_of(source) in SELDOM:
         # Nor does each place that reads a global need a memory of its own (up to 3.11; later none has one).
         smaller.append(("CYTHON_USE_DICT_VERSIONS", "0"))
