@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import sys
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,8 @@ from raw_peer import raw_client
 
 from fastframe import PerMessageDeflate, Server, WebSocketStream, broadcast, connect, prepare, serve
 from fastframe.aio.broadcast import _cork_of, _corks
+from fastframe.aio.frame_watch import WatchedConnection
+from fastframe.codec import BACKEND
 from fastframe.deflate import DeflateCodec
 
 
@@ -369,30 +372,38 @@ async def test_limit_holds_within_one_tick(limit: int) -> None:
 
 @every_loop
 async def test_connection_whose_writing_fails_does_not_hinder_others() -> None:
-    class Failing:
-        """A transport that cannot even say whether it is closing."""
-
-        def __init__(self, transport: Any) -> None:
-            self._transport = transport
-
-        def is_closing(self) -> bool:
-            raise RuntimeError("not today")
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._transport, name)
+    def fail(data: bytes) -> None:
+        raise RuntimeError("not today")
 
     async with clients(5, compression=None) as (server, everybody):
         broken = next(iter(server.connections))
-        transport = broken._transport
-        broken._transport = Failing(transport)
+        connection = broken.connection
+        assert connection is not None
+        broken.connection = WatchedConnection(connection, lambda data: None, fail)
         broadcast(server.connections, "a")
         for ws in everybody:
             if ws.local_address != broken.remote_address:
                 assert await ws.recv() == "a"
         [line] = logged()
         assert "writing a broadcast to <WebSocketStream OPEN" in line and "not today" in line
-        broken._transport = transport
-        transport.abort()
+        broken.connection = connection
+        broken.transport.abort()
+
+
+@pytest.mark.skipif(BACKEND == "pure", reason="the pure half copies what it sends")
+@every_loop
+async def test_connections_that_do_not_keep_up_share_the_memory_of_a_message() -> None:
+    message = prepare(bytes(8_000_000))
+    async with clients(5, compression=None) as (server, everybody):
+        for ws in everybody:
+            ws.pause_reading()
+        before = sys.getrefcount(message.plain)
+        assert broadcast(server.connections, message) == []
+        await eventually(lambda: all(ws.buffered_amount for ws in server.connections), "the network is full")
+        assert sys.getrefcount(message.plain) >= before + 5
+        for ws in everybody:
+            ws.resume_reading()
+            assert len(await ws.recv()) == 8_000_000
 
 
 @every_loop

@@ -183,6 +183,39 @@ async def test_limits_say_when_writing_pauses_and_resumes() -> None:
 
 
 @every_loop
+async def test_a_close_while_a_read_is_handled_is_told_of_behind_it() -> None:
+    async with transport() as (ours, notes, theirs):
+
+        def close() -> None:
+            ours.write(b"goodbye")
+            ours.close()
+            ours.close()
+            notes.told.append("closed")
+
+        notes.after_update = close
+        theirs.sendall(bytes(5000))
+        await eventually(lambda: lost(notes), "the end")
+        assert notes.told == ["made", "closed", ("lost", None)]
+        assert len(notes.received) == 1000
+        assert theirs.recv(100) == b"goodbye"
+
+
+@every_loop
+async def test_a_close_with_much_to_be_sent_while_a_read_is_handled_sends_it_first() -> None:
+    async with transport() as (ours, notes, theirs):
+
+        def close() -> None:
+            ours.write(bytes(3_000_000))
+            ours.close()
+
+        notes.after_update = close
+        theirs.sendall(b"go")
+        assert await rest(theirs) == bytes(3_000_000)
+        await eventually(lambda: lost(notes), "the end")
+        assert notes.told == ["made", "pause", "resume", ("lost", None)]
+
+
+@every_loop
 async def test_paused_reading_reads_nothing() -> None:
     async with transport() as (ours, notes, theirs):
         ours.pause_reading()

@@ -409,6 +409,7 @@ def test_closed_exception_tells_both_close_frames(
     error = exchange(role, ours, theirs, ours_first=ours_first).closed_exception()
     assert type(error) is kind and str(error) == text
     assert error.received_first is not ours_first
+    assert exchange(role, ours, theirs, ours_first=ours_first).ended_well is (kind is ConnectionClosedOK)
 
 
 @ROLES
@@ -428,6 +429,7 @@ def test_closed_exception_when_the_peer_never_answered(role: Role, code: int) ->
     connection = Connection(role)
     connection.close(code, "bye")
     ending = connection.closed_exception()
+    assert connection.ended_well is (code != 3000)
     assert type(ending) is (ConnectionClosedError if code == 3000 else ConnectionClosedOK)
     connection.end()
     error = connection.closed_exception()

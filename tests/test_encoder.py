@@ -255,6 +255,29 @@ def test_taken_bytes_are_not_changed_by_later_appends(codec: ModuleType) -> None
     assert taken == [data_frame(Role.CLIENT, 2, bytes([value]) * 5000) for value in range(20)]
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 127, 100_000])
+@pytest.mark.parametrize("held", [False, True])
+def test_encoded_bytes_are_not_changed_by_what_is_appended_behind_them(
+    codec: ModuleType, size: int, held: bool
+) -> None:
+    encoder = codec.FrameEncoder(Role.SERVER)
+    kept = []
+    for value in range(5):
+        frames = bytes([value]) * size
+        if held:
+            kept.append(frames)
+        encoder.append_encoded(frames)
+        del frames
+        assert len(encoder) == size
+        if value % 2:
+            encoder.append(9)
+            encoder.append_encoded(b"\x8a\x00")
+            assert len(encoder) == size + 4
+        assert encoder.take() == bytes([value]) * size + b"\x89\x00\x8a\x00" * (value % 2)
+        assert (len(encoder), encoder.take()) == (0, b"")
+    assert kept == [bytes([value]) * size for value in range(5)] * held
+
+
 @pytest.mark.parametrize("payload", [bytearray(b"data"), bytearray(b"data" * 20_000)])
 def test_payload_is_copied_and_its_buffer_released(codec: ModuleType, payload: bytearray) -> None:
     original = bytes(payload)

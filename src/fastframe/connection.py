@@ -322,7 +322,8 @@ class Connection:
         elif self.close_received is not None:
             # RFC 6455 section 5.5.1: "the endpoint typically echos the status
             # code it received".
-            self._send_close(Close(self.close_received.close_code))
+            received = self.close_received
+            self._send_close(Close(received.close_code) if received.close_reason else received)
 
     @property
     def over(self) -> bool:
@@ -338,13 +339,22 @@ class Connection:
             return self.state is not OPEN
         return self.close_received is not None and self.close_sent is not None
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether it ended, or is ending, as it should: with 1000, 1001 or no code on both sides."""
+        received, sent = self.close_received, self.close_sent
+        if self.failure is not None or self.state is OPEN:
+            return False
+        if received is None or sent is None:
+            # Once it is gone, one side's word is not enough.
+            said = received or sent
+            return said is not None and self.state is CLOSING and said.close_code in _CLEAN
+        return received.close_code in _CLEAN and sent.close_code in _CLEAN
+
     def closed_exception(self, explanation: str = "") -> ConnectionClosed:
         """Build the exception that tells how the conversation ended, or is ending."""
-        frames = [frame for frame in (self.close_received, self.close_sent) if frame is not None]
-        complete = len(frames) == 2 or (bool(frames) and self.state is CLOSING)
-        unclean = [frame for frame in frames if frame.close_code not in _CLEAN]
         received, sent, first = self.close_received, self.close_sent, self.received_first
-        if complete and self.failure is None and not unclean:
+        if self.ended_well:
             return ConnectionClosedOK(received, sent, first, explanation)
         return ConnectionClosedError(received, sent, first, explanation, self.last_frames)
 

@@ -62,6 +62,9 @@ class Role(enum.Enum):
     CLIENT = "client"
     SERVER = "server"
 
+    # There is one of each, and the name's hash, which is that of `Enum`, is a function in Python.
+    __hash__ = object.__hash__
+
 
 class CloseCode(enum.IntEnum):
     """Close codes by their names in IANA's WebSocket Close Code Number Registry."""
@@ -170,8 +173,9 @@ class Close:
             ProtocolError: one byte alone, or a close code that no endpoint may send.
             InvalidUtf8: the reason is not UTF-8.
         """
-        if not payload:
-            return cls()
+        plain = _PLAIN.get(bytes(payload))
+        if plain is not None:
+            return plain
         if len(payload) == 1:
             raise _violations.truncated_close_code(payload)
         close_code = int.from_bytes(payload[:2], "big")
@@ -205,3 +209,7 @@ class Close:
                 f"close_reason has {len(reason)} bytes in UTF-8, at most {MAX_CONTROL_PAYLOAD - 2} fit"
             )
         return self.close_code.to_bytes(2, "big") + reason
+
+
+# Those without a reason: most connections end with one, and nobody can change it.
+_PLAIN = {b"": Close()} | {code.to_bytes(2, "big"): Close(int(code)) for code in _REGISTERED}

@@ -18,6 +18,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from ._uvicorn_opening import AsgiOpening
 from .aio.protocol import CORK_SIZE, DEFAULT_MAX_QUEUE, UNJOINED_SIZE, Settings, SocketProtocol
+from .aio.waiters import let_go, refuse
 from .connection import State
 from .errors import ConnectionClosed
 from .frames import CloseCode
@@ -325,9 +326,7 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         return len(events) < self._host.config.ws_max_queue and sum(map(len, events)) < DEFAULT_MAX_QUEUE
 
     def _wake_receivers(self) -> None:
-        for receiver in self._receivers:
-            if not receiver.done():
-                receiver.set_result(None)
+        let_go(self._receivers)
         self._receivers.clear()
 
     # Sending.
@@ -339,9 +338,7 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
 
     def _writable(self) -> None:
         waiters, self._drain_waiters = self._drain_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        let_go(waiters)
 
     # Closing.
 
@@ -443,9 +440,9 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         self._say_farewell(close_code, "keepalive ping timeout")
         super()._fail(close_code, explanation)
 
-    def _closed(self, error: ConnectionClosed) -> None:
+    def _closed(self, connection: Connection) -> None:
         self._stop_answer_timer()
-        close = error.received
+        close = connection.close_received
         if close is None:
             self._say_farewell(CloseCode.ABNORMAL_CLOSURE)
         elif close.close_code is None:
@@ -453,6 +450,4 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         else:
             self._say_farewell(close.close_code, close.close_reason)
         waiters, self._drain_waiters = self._drain_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(ClientDisconnected())
+        refuse(waiters, ClientDisconnected())

@@ -213,9 +213,13 @@ cdef class FrameEncoder:
         """Append bytes that are frames already.
 
         Args:
-            data: any bytes-like object; copied into the buffer.
+            data: any bytes-like object; copied into the buffer, but for bytes
+                that nothing else is taken with.
         """
         cdef Source source
+        if self.output.size == 0 and PyBytes_CheckExact(data):
+            landing_adopt(&self.output, data)
+            return
         open_source(&source, data)
         try:
             if source.size:

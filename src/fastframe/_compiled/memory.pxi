@@ -136,6 +136,15 @@ cdef inline void landing_clear(Landing *landing) noexcept:
     landing.is_str = False
 
 
+cdef inline void landing_adopt(Landing *landing, bytes data) noexcept:
+    """Begin with bytes of somebody else's; what lands behind them is put into a copy."""
+    landing_clear(landing)
+    Py_INCREF(data)
+    landing.obj = <PyObject *>data
+    landing.data = <uint8_t *>PyBytes_DATA(landing.obj)
+    landing.size = landing.capacity = <size_t>PyBytes_GET_SIZE(data)
+
+
 cdef PyObject *landing_allocate(Landing *landing, size_t capacity, bint as_str) except NULL:
     if capacity >= LARGE_SIZE:
         ff_keep_freed_memory()
@@ -160,7 +169,7 @@ cdef int landing_replace(Landing *landing, size_t capacity, bint as_str) except 
 
 cdef int landing_resize(Landing *landing, size_t capacity) except -1:
     if landing.obj == NULL or REFERENCES(landing.obj) != 1:
-        # None yet, or a buffer that was handed out is still looking at it.
+        # None yet, or somebody else's, or a buffer that was handed out is still looking at it.
         return landing_replace(landing, capacity, landing.is_str)
     try:
         if landing.is_str:

@@ -15,14 +15,16 @@ cdef class Prepared:
     cdef object _compress(self, deflate)
 
 
-@cython.locals(protocol=SocketProtocol, connection=Connection, sent=list, skipped=list)
+@cython.locals(
+    protocol=SocketProtocol, connection=Connection, sent=list, skipped=list, may_be_behind=cython.bint
+)
 cdef list _send_to_all(connections, Prepared prepared, limit)
 
 
 cdef class _Cork:
     cdef object __weakref__
     cdef Py_ssize_t _size
-    cdef set _waiting
+    cdef dict _waiting
     cdef public bint is_drawn
 
     @cython.locals(protocol=SocketProtocol)

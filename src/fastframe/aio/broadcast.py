@@ -125,15 +125,18 @@ def _send_to_all(
     connections: Iterable[SocketProtocol], prepared: Prepared, limit: int
 ) -> list[SocketProtocol]:
     plain, server = prepared.plain, Role.SERVER
-    # What waits has to be counted only where it can be this much: as long as
-    # writing is not paused the transport has up to `write_limit` bytes, and
-    # `send` and broadcasts hold back up to CORK_SIZE each.
-    unseen = limit - 2 * CORK_SIZE
+    settings, may_be_behind = None, False
     sent: list[SocketProtocol] = []
     skipped: list[SocketProtocol] = []
     try:
         for protocol in connections:
             connection = protocol.connection
+            if protocol._settings is not settings:
+                settings = protocol._settings
+                # What waits has to be counted only where it can be this much: as long as
+                # writing is not paused the transport has up to `write_limit` bytes, and
+                # `send` and broadcasts hold back up to CORK_SIZE each.
+                may_be_behind = settings.write_limit + 2 * CORK_SIZE > limit
             if connection is not None and connection.role is not server:
                 raise ValueError("broadcast is for a server's connections: a client masks each frame anew")
             if (
@@ -142,7 +145,7 @@ def _send_to_all(
                 or connection.is_fragmenting
                 or protocol._writing_paused
                 or protocol._backlog is not None
-                or protocol._settings.write_limit > unseen
+                or may_be_behind
             ):
                 if not _offered(protocol, prepared, limit):
                     skipped.append(protocol)
@@ -168,13 +171,14 @@ class _Cork:
     __slots__ = ("__weakref__", "_size", "_waiting", "is_drawn")
 
     def __init__(self) -> None:
-        self._waiting: set[SocketProtocol] = set()
+        # In their order, in which their memory is likely to lie.
+        self._waiting: dict[SocketProtocol, None] = {}
         self._size = 0
         self.is_drawn = False
 
     def add(self, protocols: list[SocketProtocol], size: int) -> None:
         """These have at most `size` bytes more."""
-        self._waiting.update(protocols)
+        self._waiting.update(dict.fromkeys(protocols))
         self._size += size
         if self._size >= CORK_SIZE:
             self._flush()
@@ -184,11 +188,11 @@ class _Cork:
         self._flush()
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, set()
+        waiting, self._waiting = self._waiting, {}
         self._size = 0
         for protocol in waiting:
             try:
-                protocol.flush_now()
+                protocol._flush_if_open()
             except Exception:  # noqa: BLE001
                 LOGGERS[Role.SERVER].exception("writing a broadcast to %r failed", protocol)
 

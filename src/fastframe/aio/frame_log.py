@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..connection import Connection
-    from ..errors import ConnectionClosedError, ProtocolError
+    from ..errors import ConnectionClosed, ProtocolError
     from .protocol import SocketProtocol
 
 __all__ = ["LOGGERS", "FrameLines", "log_abnormal_end", "logged"]
@@ -134,7 +134,7 @@ def logged(connection: Connection, protocol: SocketProtocol) -> Connection:
     return LoggedConnection(connection, write)
 
 
-def log_abnormal_end(protocol: SocketProtocol, role: Role, error: ConnectionClosedError) -> None:
+def log_abnormal_end(protocol: SocketProtocol, role: Role, error: ConnectionClosed) -> None:
     """Tell at INFO, as it may be any peer's doing, how a connection ended and what frames came before."""
     logger = LOGGERS[role]
     if not logger.isEnabledFor(logging.INFO):

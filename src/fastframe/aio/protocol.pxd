@@ -22,4 +22,5 @@ cdef class SocketProtocol(SocketFacts):
     cdef public bint _writing_paused
 
     cdef object _flush(self)
+    cdef object _flush_if_open(self)
     cdef object _handle(self, Connection connection, list items, Py_ssize_t size)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import BACKEND
 from ..connection import CLOSED, OPEN
-from ..errors import ConnectionClosed, ConnectionClosedError
 from ..frames import Close, CloseCode, Ping, Pong, Role
 from ..liveness import Liveness
 from . import tls_answers
@@ -32,10 +31,12 @@ from .settings import (
     check_slow_consumer,
 )
 from .transport import Outlet
+from .waiters import refuse
 
 if TYPE_CHECKING:
     from .._codec_c import Item
     from ..connection import Connection
+    from ..errors import ConnectionClosed
     from .backlog import Message
 
 __all__ = [
@@ -145,7 +146,7 @@ class SocketProtocol(SocketFacts):
     def _progressed(self, connection: Connection) -> None:
         """A read has completed no message."""
 
-    def _closed(self, error: ConnectionClosed) -> None:
+    def _closed(self, connection: Connection) -> None:
         """The conversation is over and the transport gone."""
         raise NotImplementedError
 
@@ -224,17 +225,17 @@ class SocketProtocol(SocketFacts):
         if not self._explanation and exc is not None:
             self._explanation = f"{type(exc).__name__}: {exc}"
         connection.end()
-        error = connection.closed_exception(self._explanation)
-        if isinstance(error, ConnectionClosedError):
-            log_abnormal_end(self, connection.role, error)
+        if not connection.ended_well:
+            log_abnormal_end(self, connection.role, self._closed_exception(connection))
         if self._pongs:
-            for waiter, _ in self._pongs.values():
-                if not waiter.done():
-                    waiter.set_exception(error)
-                    waiter.exception()  # nobody has to look
+            refuse([waiter for waiter, _ in self._pongs.values()], self._closed_exception(connection))
             self._pongs = None
         self._backlog = None
-        self._closed(error)
+        self._closed(connection)
+
+    def _closed_exception(self, connection: Connection) -> ConnectionClosed:
+        """Build what tells how it ended; not kept, as its traceback would lead back to us."""
+        return connection.closed_exception(self._explanation)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -362,11 +363,16 @@ class SocketProtocol(SocketFacts):
     def flush_now(self) -> None:
         """Write what is waiting, if the transport still takes it."""
         self._flush_scheduled = False
-        if not self._transport.is_closing():
+        self._flush_if_open()
+
+    def _flush_if_open(self) -> None:
+        if self._outlet is not None and not self._outlet.is_closing():
             self._flush()
 
     def _close_when_finished(self, connection: Connection) -> None:
         transport = self._transport
+        if transport.is_closing():
+            return
         # RFC 6455 section 7.1.1: the server closes the transport, the client waits for it.
         ours_to_close = connection.finished and (
             connection.role is Role.SERVER or connection.failure is not None
@@ -376,7 +382,7 @@ class SocketProtocol(SocketFacts):
             # Nothing comes behind the peer's close frame that would turn this into a reset.
             transport.close()
             return
-        if self._close_timer is None and not transport.is_closing():
+        if self._close_timer is None:
             self._close_timer = self._loop.call_later(self._settings.close_timeout, self._give_up_closing)
         # What comes now is read all the same: closing a socket with bytes
         # unread resets the connection, and the reset can overtake our close frame.

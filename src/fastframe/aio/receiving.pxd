@@ -8,7 +8,6 @@ cdef class ReceivingForm(SocketProtocol):
     cdef public object _answer_timer
     cdef Arrival _arrival
     cdef public object _chunks
-    cdef object _closed_error
     cdef public bint _is_deaf
     cdef public list _messages
     cdef public NextMessage _next

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import BACKEND
-from ..connection import OPEN
-from ..errors import ConnectionClosed, ConnectionClosedOK
+from ..connection import CLOSED, OPEN
 from .chunks import MessageChunks
 from .operation import Arrival, Operation
 from .protocol import SocketProtocol
@@ -31,7 +30,6 @@ class ReceivingForm(SocketProtocol):
         "_answer_timer",
         "_arrival",
         "_chunks",
-        "_closed_error",
         "_is_deaf",
         "_messages",
         "_next",
@@ -49,7 +47,6 @@ class ReceivingForm(SocketProtocol):
         self._answer_timer: asyncio.TimerHandle | None = None
         self._arrival = Arrival(owner.loop)
         self._next: NextMessage | None = None
-        self._closed_error: ConnectionClosed | None = None
         # Who takes the message under way in chunks, and whether anybody ever did.
         self._chunks: MessageChunks | None = None
         self._streams = False
@@ -72,7 +69,7 @@ class ReceivingForm(SocketProtocol):
         following = self._next
         if following is None:
             following = _next_message(self)
-            if self._closed_error is None:
+            if self.ready_state is not CLOSED:
                 self._next = following
         return following
 
@@ -148,13 +145,9 @@ class ReceivingForm(SocketProtocol):
         connection = self.connection
         if connection is not None and connection.ending:
             self._conclude()
-        if self._closed_error is not None:
-            # Not the one that is kept: its traceback would lead back to us, and
-            # all of the connection wait for the garbage collector.
-            raise type(self._closed_error)(*self._closed_error.args)
         if connection is not None and connection.state is not OPEN and connection.over:
             # A peer that broke the rules may keep its socket open for long.
-            raise connection.closed_exception()
+            raise self._closed_exception(connection)
         if self._arrival.is_awaited:
             raise RuntimeError("another coroutine is receiving from this WebSocket already")
         if self._reading_paused:
@@ -257,7 +250,8 @@ class ReceivingForm(SocketProtocol):
                 self._answer_timer = self._loop.call_later(self._settings.close_timeout, self._conclude)
         else:
             self._conclude()
-            self._arrival.wake()
+            if self.connection is not None and self.connection.over:
+                self._arrival.wake()
 
     def _conclude(self) -> None:
         self._stop_answer_timer()
@@ -269,9 +263,8 @@ class ReceivingForm(SocketProtocol):
             self._answer_timer.cancel()
             self._answer_timer = None
 
-    def _closed(self, error: ConnectionClosed) -> None:
+    def _closed(self, connection: Connection) -> None:
         self._stop_answer_timer()
-        self._closed_error = error
         self._chunks = None
         # It leads back to us, and all of the connection would wait for the garbage collector.
         self._next = None
@@ -309,10 +302,10 @@ class NextMessage(Operation):
         self.is_done = message is not None
         if message is not None:
             return message
-        try:
-            return next(self._source._more())
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
+        connection = self._source.connection
+        if connection is not None and connection.state is CLOSED and connection.ended_well:
+            raise StopAsyncIteration
+        return next(self._source._more())
 
 
 def _receiving(source: ReceivingForm) -> Receiving:

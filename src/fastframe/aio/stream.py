@@ -8,20 +8,21 @@ from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..codec import BACKEND
-from ..connection import OPEN
-from ..errors import ConnectionClosed
+from ..connection import CLOSED, OPEN
 from ..frames import CloseCode
 from .fragments import each, is_fragmented
 from .hangup import has_hung_up
 from .operation import Operation
 from .protocol import CORK_SIZE, UNJOINED_SIZE
 from .receiving import ReceivingForm
+from .waiters import let_go, refuse
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Buffer, Self
 
+    from ..connection import Connection
     from .settings import Owner
 
 __all__ = ["WebSocketStream"]
@@ -137,9 +138,8 @@ class CoroutineForm(ReceivingForm):
 
     def _writable(self) -> None:
         waiters, self._drain_waiters = self._drain_waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
+        if waiters is not None:
+            let_go(waiters)
 
     async def _send_fragments(self, fragments: Any) -> None:
         if self._fragment_lock is None:
@@ -216,7 +216,7 @@ class CoroutineForm(ReceivingForm):
             close_code: 1000, or another one that may be sent.
             close_reason: at most 123 bytes in UTF-8.
         """
-        if self.connection is not None and self._closed_error is None:
+        if self.connection is not None and self.connection.state is not CLOSED:
             self._begin_closing(self.connection, close_code, close_reason)
             self._flush()
         await self.wait_closed()
@@ -231,7 +231,7 @@ class CoroutineForm(ReceivingForm):
         nobody takes any for `close_timeout`, it is given up with what has not
         been read of it; the system has to tell, which Linux does.
         """
-        if self._closed_error is not None:
+        if self.ready_state is CLOSED:
             return
         if self._closed_waiter is None:
             self._closed_waiter = self._loop.create_future()
@@ -275,16 +275,14 @@ class CoroutineForm(ReceivingForm):
             self._flush()
         self._look_later()
 
-    def _closed(self, error: ConnectionClosed) -> None:
+    def _closed(self, connection: Connection) -> None:
         if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
         self._look_no_more()
         waiters, self._drain_waiters = self._drain_waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_exception(error)
-                waiter.exception()  # nobody has to look
-        super()._closed(error)
+        if waiters is not None:
+            refuse(waiters, self._closed_exception(connection))
+        super()._closed(connection)
 
     async def __aenter__(self) -> Self:
         return self

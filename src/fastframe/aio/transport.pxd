@@ -1,14 +1,19 @@
 cimport cython
 
+cdef class SocketTransport
+
 
 @cython.final
 cdef class Outlet:
     cdef int _descriptor
     cdef bint _is_clear
     cdef Py_ssize_t _limit
+    cdef SocketTransport _ours
     cdef Py_ssize_t _piece
     cdef object _rest
     cdef object _transport
+
+    cdef bint is_closing(self) except -1
 
     @cython.locals(sent=cython.Py_ssize_t)
     cpdef object write(self, data)
@@ -19,8 +24,10 @@ cdef class Outlet:
 cdef class SocketTransport:
     cdef object __weakref__
     cdef int _descriptor
+    cdef bint _ends_with_read
     cdef bint _has_ended
     cdef Py_ssize_t _high
+    cdef bint _in_read
     cdef bint _is_closing
     cdef bint _is_lost
     cdef bint _is_paused

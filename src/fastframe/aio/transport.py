@@ -49,10 +49,12 @@ class Outlet:
         limit: bytes that wait in the transport when it calls `pause_writing`.
     """
 
-    __slots__ = ("_descriptor", "_is_clear", "_limit", "_piece", "_rest", "_transport")
+    __slots__ = ("_descriptor", "_is_clear", "_limit", "_ours", "_piece", "_rest", "_transport")
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         self._transport = transport
+        # Of ours it need not be asked by name.
+        self._ours: SocketTransport | None = transport if isinstance(transport, SocketTransport) else None
         self._descriptor = _descriptor_of(transport)
         self._is_clear = False
         self._limit = limit
@@ -66,6 +68,12 @@ class Outlet:
         """Bytes written that the system has not taken."""
         size: int = self._transport.get_write_buffer_size()
         return size if self._rest is None else size + len(self._rest)
+
+    def is_closing(self) -> bool:
+        """Whether nothing may be written any more."""
+        if self._ours is not None:
+            return self._ours._is_closing
+        return self._transport.is_closing()  # type: ignore[no-any-return]
 
     def write(self, data: bytes | memoryview) -> None:
         """Write; not before `resume` if the transport has called `pause_writing`."""
@@ -128,8 +136,10 @@ class SocketTransport:
     __slots__ = (
         "__weakref__",
         "_descriptor",
+        "_ends_with_read",
         "_has_ended",
         "_high",
+        "_in_read",
         "_is_closing",
         "_is_lost",
         "_is_paused",
@@ -161,6 +171,9 @@ class SocketTransport:
         self._high = 65536
         self._low = 16384
         self._reads = False
+        # A read is being handled, and the end comes with its own end.
+        self._in_read = False
+        self._ends_with_read = False
         self._is_closing = False
         # What `connection_lost` is told of is settled, it may have been told already.
         self._is_lost = False
@@ -170,7 +183,10 @@ class SocketTransport:
 
     def start(self) -> None:
         """Tell the protocol, and read."""
-        self._call("connection_made", self)
+        try:
+            self._protocol.connection_made(self)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error, "connection_made")
         self.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -225,8 +241,15 @@ class SocketTransport:
     def _read(self) -> None:
         """The socket has something to be read."""
         filled = 0
-        while self._read_once() and filled < _MORE_READS:
-            filled += 1
+        self._in_read = True
+        try:
+            while self._read_once() and filled < _MORE_READS:
+                filled += 1
+        finally:
+            self._in_read = False
+        if self._ends_with_read:
+            self._ends_with_read = False
+            self._tell(None)
 
     def _read_once(self) -> bool:
         """Whether there is likely to be more."""
@@ -375,7 +398,10 @@ class SocketTransport:
         self._is_closing = True
         if not self._size:
             self._is_lost = True
-            self._loop.call_soon(self._tell, None)
+            if self._in_read:
+                self._ends_with_read = True
+            else:
+                self._loop.call_soon(self._tell, None)
 
     def abort(self) -> None:
         """Close at once; what waits is lost."""
@@ -387,10 +413,10 @@ class SocketTransport:
         self._drop()
         self._loop.call_soon(self._tell, error)
 
-    def _call(self, method: str, *arguments: Any) -> None:
+    def _call(self, method: str) -> None:
         """Tell the protocol."""
         try:
-            getattr(self._protocol, method)(*arguments)
+            getattr(self._protocol, method)()
         except Exception as error:  # noqa: BLE001
             self._failed(error, method)
 

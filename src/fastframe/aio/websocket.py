@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ..connection import Connection
     from .settings import Owner
 
 __all__ = ["WebSocket"]
@@ -152,15 +153,13 @@ class CallbackForm(SocketProtocol):
         except Exception:
             self._logger.exception("on_error of %r failed", self)
 
-    def _closed(self, error: ConnectionClosed) -> None:
-        connection = self.connection
-        assert connection is not None, "closed after it was open"
-        was_clean = error.received is not None and error.sent is not None
+    def _closed(self, connection: Connection) -> None:
+        was_clean = connection.close_received is not None and connection.close_sent is not None
         # WebSockets Standard section 4: when the connection is closed, "if the
         # user agent was required to fail" it, an error comes before the close.
         # RFC 6455 section 7.2.1 requires that of one that is lost, too.
         if not was_clean and not self._has_erred:
-            self._report(connection.failure or error)
+            self._report(connection.failure or self._closed_exception(connection))
         try:
             self.on_close(self.close_code or CloseCode.ABNORMAL_CLOSURE, self.close_reason or "", was_clean)
         except Exception:
