@@ -28,10 +28,13 @@ T = TypeVar("T")
 # RFC 9110 section 5.6.2.
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 # RFC 9112 section 3: single spaces, and a target of visible characters.
-_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/([0-9]\.[0-9])")
+_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n")
 # RFC 9112 section 5: no white space before the colon; around the value it is not part of it.
 _FIELD_LINE = rf"^({_TOKEN}):[ \t]*((?:[^\r]*[^\r \t])?)[ \t]*\r\n"
 _FIELD_LINES = re.compile(_FIELD_LINE, re.MULTILINE)
+# As nearly all clients write them, and as `Headers` keeps them.
+_PLAIN_LINE = rf"^({_TOKEN}): ([^\r \t](?:[^\r]*[^\r \t])?)\r\n"
+_PLAIN_LINES = re.compile(_PLAIN_LINE, re.MULTILINE)
 
 # RFC 9110 section 8.6: "a recipient MUST anticipate potentially large decimal numerals".
 _MAX_LENGTH_DIGITS = 20
@@ -85,18 +88,25 @@ def cut_request(head: bytes) -> RequestHead:
     Raises:
         InvalidRequest: one of its lines is malformed.
     """
-    request_line, _, lines = head[:-2].decode("latin-1").partition("\r\n")
-    matched = _REQUEST_LINE.fullmatch(request_line)
-    if matched is None:
-        raise _malformed(f"illegal request line: {request_line!r}" if request_line else "no request line")
-    pairs: list[tuple[str, str]] = _FIELD_LINES.findall(lines)
-    if len(pairs) != lines.count("\n"):
-        raise _malformed(f"illegal header line: {_first_illegal(lines)!r}")
-    fields = {name.lower(): value for name, value in pairs}
-    repeated = _join_repeated(fields, pairs) if len(fields) != len(pairs) else {}
     # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
-    headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
-    method, target, version = matched.groups()
+    text = head[:-2].decode("latin-1")
+    request_line = _REQUEST_LINE.match(text)
+    if request_line is None:
+        first = text.partition("\r\n")[0]
+        raise _malformed(f"illegal request line: {first!r}" if first else "no request line")
+    lines = text[request_line.end() :]
+    count = lines.count("\n")
+    pairs: list[tuple[str, str]] = _PLAIN_LINES.findall(lines)
+    if len(pairs) == count:
+        headers = Headers.of_checked_lines(lines[:-2])
+    else:
+        pairs = _FIELD_LINES.findall(lines)
+        if len(pairs) != count:
+            raise _malformed(f"illegal header line: {_first_illegal(lines)!r}")
+        headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
+    fields = {name.lower(): value for name, value in pairs}
+    repeated = _join_repeated(fields, pairs) if len(fields) != count else {}
+    method, target, version = request_line.groups()
     return RequestHead(method, target, version, headers, fields, repeated)
 
 

@@ -23,6 +23,7 @@ from .options import check_limits, deflate_of
 from .protocol import SocketProtocol
 from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
 from .stream import WebSocketStream
+from .waiters import let_go
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -199,13 +200,11 @@ class Server:
         self._openings: Deadlines[_ServerOpening] | None = None
         if options.open_timeout is not None:
             self._openings = Deadlines(loop, options.open_timeout, _ServerOpening.timed_out)
-        self._no_connections = asyncio.Event()
-        self._no_connections.set()
+        self._deserted: asyncio.Future[None] | None = None
 
     def connected(self, protocol: SocketProtocol) -> _ServerOpening:
         """See `Owner`."""
         self.connections.add(protocol)
-        self._no_connections.clear()
         opening = _ServerOpening(self, protocol)
         if self._is_closing:  # it was in its TLS handshake when the server was closed
             protocol.transport.abort()
@@ -226,8 +225,8 @@ class Server:
     def gone(self, protocol: SocketProtocol) -> None:
         """See `Owner`."""
         self.connections.discard(protocol)
-        if not self.connections:
-            self._no_connections.set()
+        if self._deserted is not None and not self.connections:
+            let_go([self._deserted])
 
     async def _start(self, options: dict[str, Any]) -> None:
         path = options.pop("path")
@@ -281,7 +280,10 @@ class Server:
         self._stop_listening()
         for protocol in list(self.connections):
             protocol.shut_down(close_code, close_reason)
-        await self._no_connections.wait()
+        while self.connections:
+            if self._deserted is None or self._deserted.done():
+                self._deserted = self.loop.create_future()
+            await asyncio.shield(self._deserted)
         if self._openings is not None:
             self._openings.stop()
         if self._handlers is not None:
