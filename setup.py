@@ -55,7 +55,6 @@ SELDOM = (
     "fastframe.aio.broadcast",
     "fastframe.aio.facts",
     "fastframe.aio.stream",
-    "fastframe.aio.transport",
     "fastframe.connection",
 )
 DIRECTIVES = {
