@@ -11,14 +11,16 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from aio_support import LOOPS, eventually, every_loop, run, spin, uri_of
 
 from fastframe import WebSocket, connect, serve
+from fastframe.aio._system_calls import accept as accept_in_python
 from fastframe.aio._system_calls import receive_and_copy, receive_in_place
-from fastframe.aio.listening import Listener, accepts_for
+from fastframe.aio.listening import Listener, accept, accepts_for
 from fastframe.aio.transport import SocketTransport, receive
 from fastframe.codec import BACKEND
 
@@ -388,17 +390,58 @@ async def test_a_protocol_that_raises_is_reported_and_dropped(failing: str) -> N
         assert notes.told[-1] == ("lost", reported[0]["exception"])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sockets are no files there")
+@pytest.mark.parametrize("accepting", [accept, accept_in_python], ids=["in use", "in Python"])
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None)])
+def test_what_is_accepted_does_not_block_and_is_not_inherited(
+    accepting: Callable[[socket.socket], Any], family: socket.AddressFamily, tmp_path: Path
+) -> None:
+    address: Any = {socket.AF_INET: ("127.0.0.1", 0), socket.AF_INET6: ("::1", 0)}.get(family)
+    with socket.socket(family) as listening, socket.socket(family) as client:
+        try:
+            listening.bind(address or str(tmp_path / "socket"))
+        except OSError as error:
+            assert family == socket.AF_INET6
+            pytest.skip(f"no IPv6 here: {error}")
+        listening.listen()
+        listening.setblocking(False)
+        assert accepting(listening) is None
+        client.connect(listening.getsockname())
+        descriptor, peername = accepting(listening)
+        with socket.socket(fileno=descriptor) as accepted:
+            assert peername in ([client.getsockname()] if address else ["", None])
+            assert not os.get_blocking(descriptor)
+            assert not os.get_inheritable(descriptor)
+            client.sendall(b"through")
+            assert accepted.recv(100) == b"through"
+        assert accepting(listening) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        accepting(listening)
+
+
+@every_loop
+async def test_a_client_of_a_unix_socket_has_an_empty_name(tmp_path: Path) -> None:
+    names = []
+
+    class Noting(WebSocket):
+        def on_open(self) -> None:
+            names.append(self.remote_address)
+
+    path = str(tmp_path / "socket")
+    async with serve(Noting, path=path), connect("ws://localhost/", path=path):
+        await eventually(lambda: names == [""], "it has connected")
+
+
 def test_a_server_that_has_no_descriptors_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastframe.aio.listening._RETRY_DELAY", 0.05)
     reported: list[int] = []
-    accept = socket.socket._accept  # type: ignore[attr-defined]
 
-    def exhausted(self: socket.socket) -> Any:
+    def exhausted(listening: socket.socket) -> Any:
         if len(reported) < 3:
             raise OSError(errno.EMFILE, "Too many open files")
-        return accept(self)
+        return accept(listening)
 
-    monkeypatch.setattr(socket.socket, "_accept", exhausted)
+    monkeypatch.setattr("fastframe.aio.listening.accept", exhausted)
 
     class Echo(WebSocket):
         def on_message(self, message: str | bytes) -> None:

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What the modules beside this one would do in Python, if Python let them: one slot, and one system call.
+"""What the modules beside this one would do in Python, if Python let them: one slot, and system calls.
 
 The slot is the one by which the interpreter resumes a coroutine without an
 exception that carries its result (`PyAsyncMethods.am_send`). Cython has no
@@ -10,9 +10,9 @@ import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 
-from libc.errno cimport errno
+from libc.errno cimport ECONNABORTED, errno
 
 from .operation cimport Operation
 
@@ -43,8 +43,17 @@ cdef extern from *:
         (void)descriptor; (void)data; (void)size;
         return -1; /* a socket is no file here: `Outlet` never comes to this */
     }
+    static int accept_now(int listening, PyObject **peername) {
+        (void)listening; (void)peername;
+        errno = EBADF;
+        return -1; /* likewise: `Listener` is not used */
+    }
     #else
+    #include <arpa/inet.h>
+    #include <fcntl.h>
+    #include <netinet/in.h>
     #include <sys/socket.h>
+    #include <unistd.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
     #endif
@@ -54,11 +63,51 @@ cdef extern from *:
     static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
         return send(descriptor, data, (size_t)size, MSG_NOSIGNAL);
     }
+    /* As Python's sockets tell it. */
+    static PyObject *ip_address(const struct sockaddr_storage *address) {
+        char host[INET6_ADDRSTRLEN] = "";
+        if (address->ss_family == AF_INET) {
+            struct sockaddr_in four;
+            memcpy(&four, address, sizeof four);
+            inet_ntop(AF_INET, &four.sin_addr, host, sizeof host);
+            return Py_BuildValue("si", host, (int)ntohs(four.sin_port));
+        }
+        if (address->ss_family == AF_INET6) {
+            struct sockaddr_in6 six;
+            memcpy(&six, address, sizeof six);
+            inet_ntop(AF_INET6, &six.sin6_addr, host, sizeof host);
+            return Py_BuildValue("siII", host, (int)ntohs(six.sin6_port), (unsigned)ntohl(six.sin6_flowinfo),
+                                 (unsigned)six.sin6_scope_id);
+        }
+        Py_RETURN_NONE;
+    }
+    static int accept_now(int listening, PyObject **peername) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        memset(&address, 0, sizeof address);
+    #ifdef __linux__
+        int accepted = accept4(listening, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (accepted < 0) return -1;
+    #else
+        int accepted = accept(listening, (struct sockaddr *)&address, &size);
+        if (accepted < 0) return -1;
+        if (fcntl(accepted, F_SETFD, FD_CLOEXEC) < 0 || fcntl(accepted, F_SETFL, O_NONBLOCK) < 0) {
+            int error = errno;
+            close(accepted);
+            errno = error;
+            return -1;
+        }
+    #endif
+        *peername = ip_address(&address);
+        if (*peername == NULL) close(accepted);
+        return accepted;
+    }
     #endif
     static int is_passing(int error) {
         return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
     }
     """
+    int accept_now(int listening, PyObject **peername)
     int is_passing(int error) nogil
     Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) nogil
     Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) nogil
@@ -136,3 +185,31 @@ def receive(int descriptor, buffer):
     if size < 0 and not is_passing(error):
         raise OSError(error, os.strerror(error))
     return size
+
+
+def accept(listening):
+    """Accept a connection.
+
+    Args:
+        listening: a socket that does not block.
+
+    Returns:
+        A descriptor that does not block, which is the caller's to close, and
+        the address of the peer, None if that is not one of IP; or None if
+        nobody is there.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    cdef PyObject *peername = NULL
+    cdef int accepted = accept_now(listening.fileno(), &peername)
+    cdef int error = errno
+    if accepted >= 0:
+        if peername == NULL:
+            raise MemoryError
+        result = (accepted, <object>peername)
+        Py_XDECREF(peername)
+        return result
+    if is_passing(error) or error == ECONNABORTED:
+        return None
+    raise OSError(error, os.strerror(error))

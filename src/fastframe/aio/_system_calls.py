@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    import socket
+
     from typing_extensions import Buffer
 
-__all__ = ["receive", "send"]
+__all__ = ["accept", "receive", "send"]
 
 # Bytes asked of the system at once where they have to be copied from there.
 _COPIED_SIZE: Final = 262144
+
+
+def accept(listening: socket.socket) -> tuple[int, Any] | None:
+    """Accept a connection, which does not block then; None if there is none."""
+    try:
+        accepted, peername = listening.accept()
+    except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        return None
+    accepted.setblocking(False)
+    return accepted.detach(), peername
 
 
 def send(descriptor: int, data: Buffer) -> int:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..codec import BACKEND
 from .transport import SocketTransport
 
 if TYPE_CHECKING:
     from .protocol import SocketProtocol
 
-__all__ = ["Listener", "accepts_for"]
+__all__ = ["Listener", "accept", "accepts_for"]
 
 # What a process has too few of, and will have more of later.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -79,19 +80,19 @@ class Listener:
         # Not for ever: those that are there want to be served.
         for _ in range(self._backlog):
             try:
-                # `accept` without the object that it makes of the descriptor.
-                accepted, peername = socket._accept()  # type: ignore[attr-defined]
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                accepted = accept(socket)
             except OSError as error:
                 self._failed(socket, error)
                 return
-            self._start(accepted, peername)
+            if accepted is None:
+                return
+            self._start(*accepted)
 
     def _start(self, descriptor: int, peername: Any) -> None:
         try:
-            os.set_blocking(descriptor, False)
             protocol = self._make_protocol()
+            if peername is None:
+                peername = _peername_of(descriptor)
             transport = SocketTransport(self._loop, descriptor, protocol, peername)
         except Exception as error:  # noqa: BLE001
             os.close(descriptor)
@@ -107,3 +108,20 @@ class Listener:
         self._loop.call_exception_handler(context)
         self._loop.remove_reader(socket)
         self._loop.call_later(_RETRY_DELAY, self._watch, socket)
+
+
+def _peername_of(descriptor: int) -> Any:
+    """What `accept` did not tell: the name of a Unix socket's client, empty as a rule."""
+    socket = socket_module.socket(fileno=descriptor)
+    try:
+        return socket.getpeername()
+    except OSError:
+        return None  # it is gone already
+    finally:
+        socket.detach()
+
+
+if BACKEND == "compiled":
+    from ._native import accept
+else:
+    from ._system_calls import accept
