@@ -52,6 +52,7 @@ ELSEWHERE = (
     "test_autobahn_report.py",
     "test_bench_instructions.py",
     "test_bench_servers.py",
+    "test_bench_servers_resume.py",
     "test_build.py",
     "test_cimport_example.py",
     "test_cli.py",
