@@ -171,7 +171,7 @@ class _Cork:
     __slots__ = ("__weakref__", "_size", "_waiting", "is_drawn")
 
     def __init__(self) -> None:
-        # In their order, in which their memory is likely to lie.
+        # In the order in which they were given.
         self._waiting: dict[SocketProtocol, None] = {}
         self._size = 0
         self.is_drawn = False
