@@ -419,6 +419,7 @@ def test_what_is_accepted_does_not_block_and_is_not_inherited(
         accepting(listening)
 
 
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
 @every_loop
 async def test_a_client_of_a_unix_socket_has_an_empty_name(tmp_path: Path) -> None:
     names = []

@@ -295,8 +295,7 @@ class ServerHandshake:
     def _answer(self, status: int, headers: Headers, extra: Headers, body: bytes = b"") -> bytes:
         if self.response is not None:
             raise RuntimeError(f"the request is answered already, with status {self.response.status}")
-        if extra:
-            headers.extend(extra)
+        headers.extend(extra)
         if not extra or "Server" not in extra:
             headers.extend(self._options.server_header)
         reason = _REASONS.get(status, "")

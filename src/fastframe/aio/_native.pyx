@@ -10,9 +10,9 @@ import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_INCREF
 
-from libc.errno cimport ECONNABORTED, errno
+from libc.errno cimport errno
 
 from .operation cimport Operation
 
@@ -43,10 +43,10 @@ cdef extern from *:
         (void)descriptor; (void)data; (void)size;
         return -1; /* a socket is no file here: `Outlet` never comes to this */
     }
-    static int accept_now(int listening, PyObject **peername) {
-        (void)listening; (void)peername;
+    static PyObject *accept_now(int listening) {
+        (void)listening;
         errno = EBADF;
-        return -1; /* likewise: `Listener` is not used */
+        return PyErr_SetFromErrno(PyExc_OSError); /* likewise: `Listener` is not used */
     }
     #else
     #include <arpa/inet.h>
@@ -54,6 +54,7 @@ cdef extern from *:
     #include <netinet/in.h>
     #include <sys/socket.h>
     #include <unistd.h>
+    static int is_passing(int error);
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
     #endif
@@ -81,33 +82,38 @@ cdef extern from *:
         }
         Py_RETURN_NONE;
     }
-    static int accept_now(int listening, PyObject **peername) {
+    static PyObject *accept_now(int listening) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
+        PyObject *peername, *both = NULL;
         memset(&address, 0, sizeof address);
     #ifdef __linux__
         int accepted = accept4(listening, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (accepted < 0) return -1;
     #else
         int accepted = accept(listening, (struct sockaddr *)&address, &size);
-        if (accepted < 0) return -1;
+    #endif
+        if (accepted < 0) {
+            if (is_passing(errno) || errno == ECONNABORTED) Py_RETURN_NONE;
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+    #ifndef __linux__
         if (fcntl(accepted, F_SETFD, FD_CLOEXEC) < 0 || fcntl(accepted, F_SETFL, O_NONBLOCK) < 0) {
-            int error = errno;
+            PyErr_SetFromErrno(PyExc_OSError);
             close(accepted);
-            errno = error;
-            return -1;
+            return NULL;
         }
     #endif
-        *peername = ip_address(&address);
-        if (*peername == NULL) close(accepted);
-        return accepted;
+        peername = ip_address(&address);
+        if (peername != NULL) both = Py_BuildValue("iN", accepted, peername);
+        if (both == NULL) close(accepted);
+        return both;
     }
     #endif
     static int is_passing(int error) {
         return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
     }
     """
-    int accept_now(int listening, PyObject **peername)
+    object accept_now(int listening)
     int is_passing(int error) nogil
     Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) nogil
     Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) nogil
@@ -201,15 +207,4 @@ def accept(listening):
     Raises:
         OSError: the system refuses.
     """
-    cdef PyObject *peername = NULL
-    cdef int accepted = accept_now(listening.fileno(), &peername)
-    cdef int error = errno
-    if accepted >= 0:
-        if peername == NULL:
-            raise MemoryError
-        result = (accepted, <object>peername)
-        Py_XDECREF(peername)
-        return result
-    if is_passing(error) or error == ECONNABORTED:
-        return None
-    raise OSError(error, os.strerror(error))
+    return accept_now(listening.fileno())

@@ -24,7 +24,7 @@ cdef list _send_to_all(connections, Prepared prepared, limit)
 cdef class _Cork:
     cdef object __weakref__
     cdef Py_ssize_t _size
-    cdef dict _waiting
+    cdef set _waiting
     cdef public bint is_drawn
 
     @cython.locals(protocol=SocketProtocol)

@@ -171,14 +171,13 @@ class _Cork:
     __slots__ = ("__weakref__", "_size", "_waiting", "is_drawn")
 
     def __init__(self) -> None:
-        # In the order in which they were given.
-        self._waiting: dict[SocketProtocol, None] = {}
+        self._waiting: set[SocketProtocol] = set()
         self._size = 0
         self.is_drawn = False
 
     def add(self, protocols: list[SocketProtocol], size: int) -> None:
         """These have at most `size` bytes more."""
-        self._waiting.update(dict.fromkeys(protocols))
+        self._waiting.update(protocols)
         self._size += size
         if self._size >= CORK_SIZE:
             self._flush()
@@ -188,7 +187,7 @@ class _Cork:
         self._flush()
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting, set()
         self._size = 0
         for protocol in waiting:
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Set
-from types import CoroutineType
 from typing import Any
 
 from ..errors import ConnectionClosed
@@ -45,9 +44,7 @@ class Handlers:
             _failed(stream, error)
             return
         # A coroutine needs no other one around it, for as long as its connection.
-        if not (isinstance(running, CoroutineType) or asyncio.iscoroutine(running)):
-            running = _result_of(running)
-        task: asyncio.Task[Any] = self._loop.create_task(running)
+        task = self._loop.create_task(running if asyncio.iscoroutine(running) else _result_of(running))
         self._running[task] = stream
         task.add_done_callback(self._on_done, context=self._context)
 
