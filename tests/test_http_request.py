@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from linear import assert_linear
 
 from fastframe._http_head import HeadLimits, HeadReader
-from fastframe._http_request import RequestHead, check_request, cut_request
+from fastframe._http_request import RequestHead, check_request, cut_plain, cut_request
 from fastframe.errors import InvalidRequest
 
 LIMITS = HeadLimits(10**6, 10**7, 10**7)
@@ -52,8 +52,21 @@ def theirs(data: bytes) -> h11.Request | None:
     return found
 
 
+def is_plain(data: bytes, limits: HeadLimits = LIMITS) -> bool:
+    """Whether the short way takes a head; if so, it comes to what the long way does."""
+    plain = cut_plain(data, limits)
+    if plain is None:
+        return False
+    reader = HeadReader(limits, "request line", InvalidRequest)
+    whole = reader.receive(data)
+    assert whole is not None
+    assert plain == (cut_request(whole), reader.rest)
+    return True
+
+
 def compare(data: bytes) -> str:
     """Read a head with both; return what became of it."""
+    is_plain(data)
     judged = read(data)
     if judged is None:
         return "refused by its lines"
@@ -97,6 +110,22 @@ def test_both_agree_on_the_vectors() -> None:
     outcomes = [compare(data) for data in REQUESTS]
     for outcome in ("taken", "refused by us", "refused by both", "refused by its lines"):
         assert outcomes.count(outcome) >= 5, outcome
+
+
+def test_what_clients_send_takes_the_short_way() -> None:
+    browsers = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nUser-Agent: Mozilla/5.0 (X11)\r\nCookie: a=\xe9\r\n\r\n"
+    assert is_plain(browsers)
+    assert is_plain(browsers + b"\r\n\x00behind\r\n\r\n")
+    for unusual in (b"Host:a", b"Host:  a", b"Host: a ", b"Host: a\t", b"Host:", b"Host: ", b"A: a\r\na: a"):
+        assert not is_plain(browsers.replace(b"Host: a", unusual))
+
+
+def test_the_short_way_keeps_to_the_limits() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
+    size = len(request)
+    assert is_plain(request, HeadLimits(2, size, size))
+    for limits in (HeadLimits(1, size, size), HeadLimits(2, size - 1, size), HeadLimits(2, size, size - 1)):
+        assert not is_plain(request, limits)
 
 
 TOKENS = st.text("aZ09!#$%&'*+-.^_`|~", min_size=1, max_size=4)
@@ -162,6 +191,7 @@ def test_a_head_in_one_piece_is_judged_as_in_two(request: bytes, data: Any) -> N
             return error.status, str(error)
         pytest.fail("the head has no end")
 
+    is_plain(request, limits)
     whole, cut = judged([request]), judged([request[:place], request[place:]])
     event("refused" if isinstance(whole[0], int) else "taken")
     # Of several faults another one may be met first.
@@ -188,7 +218,7 @@ def test_time_is_linear(lines: Any) -> None:
         data = f"GET / HTTP/1.1\r\n{lines(n)}\r\nHost: a\r\n\r\n".encode("latin-1")
         judged = read(data)
         assert judged == data
-        return lambda: ours(data)
+        return lambda: (cut_plain(data, LIMITS), ours(data))
 
     assert_linear(taking, 4_000)
 

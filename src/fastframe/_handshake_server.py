@@ -28,7 +28,7 @@ from ._handshake_common import (
     refuse_headers,
 )
 from ._http_head import HeadLimits, HeadReader
-from ._http_request import RequestHead, check_request, cut_request, remembering
+from ._http_request import RequestHead, check_request, cut_plain, cut_request, remembering
 from .errors import InvalidRequest
 from .http_headers import (
     Headers,
@@ -113,6 +113,7 @@ class ServerHandshake:
         "_options",
         "_reader",
         "_trailing",
+        "_wants_head",
         "deflate",
         "request",
         "response",
@@ -152,7 +153,9 @@ class ServerHandshake:
 
     def _begin(self, options: _Options) -> None:
         self._options = options
-        self._reader: HeadReader | None = HeadReader(options.limits, "request line", InvalidRequest)
+        self._wants_head = True
+        # Only for a head that is no plain one, or comes in pieces.
+        self._reader: HeadReader | None = None
         self._is_head_method = False
         self._key = ""
         self._keeps_trailing = False
@@ -183,26 +186,41 @@ class ServerHandshake:
                 from a wrong origin. A proper request for something else is
                 returned, for an ordinary answer.
         """
-        reader = self._reader
-        if reader is None:
+        if not self._wants_head:
             if self._keeps_trailing:
                 self._trailing.append(data)
             return None
-        self._reader = None
-        head = reader.receive(data)
-        if head is None:
-            self._reader = reader
+        self._wants_head = False  # nor after an exception
+        found = self._read_head(data)
+        if found is None:
+            self._wants_head = True
             return None
-        parsed = cut_request(head)
+        parsed, rest = found
         self._is_head_method = parsed.method == "HEAD"
         check_request(parsed)
         self.request = request = Request(parsed.target, parsed.headers, _is_upgrade(parsed.fields))
         if request.is_upgrade:
             self._check_upgrade(request, parsed)
         self._keeps_trailing = True
-        if reader.rest:
-            self._trailing.append(reader.rest)
+        if rest:
+            self._trailing.append(rest)
         return request
+
+    def _read_head(self, data: bytes) -> tuple[RequestHead, bytes] | None:
+        """Once it is complete, the head, and what came behind it."""
+        reader, limits = self._reader, self._options.limits
+        if reader is None:
+            plain = cut_plain(data, limits)
+            if plain is not None:
+                return plain
+            reader = HeadReader(limits, "request line", InvalidRequest)
+        # It is not kept once it has done its work, or refused it.
+        self._reader = None
+        head = reader.receive(data)
+        if head is None:
+            self._reader = reader
+            return None
+        return cut_request(head), reader.rest
 
     def accept(
         self,
@@ -234,8 +252,9 @@ class ServerHandshake:
         if chosen is not None and chosen not in request.subprotocols:
             offered = ", ".join(request.subprotocols) or "none"
             raise ValueError(f"subprotocol {chosen!r} is not one that the client offers ({offered})")
-        extra = extra_headers if isinstance(extra_headers, Headers) else Headers(extra_headers)
-        if extra:
+        extra = None
+        if extra_headers:
+            extra = extra_headers if isinstance(extra_headers, Headers) else Headers(extra_headers)
             refuse_headers(extra, HANDSHAKE_HEADERS)
         # The key of this handshake's own request has been found and checked already.
         if request is self.request and self._key:
@@ -292,11 +311,12 @@ class ServerHandshake:
         # RFC 9110 section 9.3.2: no body for HEAD.
         return answer if self._is_head_method else answer + body
 
-    def _answer(self, status: int, headers: Headers, extra: Headers, body: bytes = b"") -> bytes:
+    def _answer(self, status: int, headers: Headers, extra: Headers | None, body: bytes = b"") -> bytes:
         if self.response is not None:
             raise RuntimeError(f"the request is answered already, with status {self.response.status}")
-        headers.extend(extra)
-        if not extra or "Server" not in extra:
+        if extra is not None:
+            headers.extend(extra)
+        if extra is None or "Server" not in extra:
             headers.extend(self._options.server_header)
         reason = _REASONS.get(status, "")
         self.response = Response(status, headers, body, reason)
@@ -306,13 +326,15 @@ class ServerHandshake:
         """Check what RFC 6455 section 4.2.1 demands, and read the offers."""
         fields = head.fields
         try:
-            version = head.single("Sec-WebSocket-Version")
+            if head.repeated:
+                head.refuse_repeated("Sec-WebSocket-Version", "Sec-WebSocket-Key", "Origin")
+            version = fields.get("sec-websocket-version", "")
             if version != VERSION:
                 raise InvalidRequest(f"Sec-WebSocket-Version {version!r} is not 13", 426, _UPGRADE_REQUIRED)
-            key = head.single("Sec-WebSocket-Key")
+            key = fields.get("sec-websocket-key", "")
             check_key(key)
             self._key = key
-            origin = head.single("Origin") if "origin" in fields else None
+            origin = fields.get("origin")
             if "sec-websocket-protocol" in fields:
                 # Not remembered: some clients put a secret there.
                 request.subprotocols = tuple(parse_token_list(_few(fields["sec-websocket-protocol"])))
@@ -335,20 +357,16 @@ class ServerHandshake:
 
 
 def _is_upgrade(fields: dict[str, str]) -> bool:
-    return _has_websocket(fields.get("upgrade", "")) and _has_upgrade(fields.get("connection", ""))
-
-
-@remembering
-def _has_websocket(upgrade: str) -> bool:
     # RFC 9110 section 7.8: protocols are compared in any case; they may have a
     # version after "/", so they are no tokens.
-    return "websocket" in [protocol.strip(" \t") for protocol in upgrade.lower().split(",")]
-
-
-@remembering
-def _has_upgrade(connection: str) -> bool:
+    upgrade = fields.get("upgrade", "").lower()
+    if upgrade != "websocket" and "websocket" not in [value.strip(" \t") for value in upgrade.split(",")]:
+        return False
+    connection = fields.get("connection", "").lower()
+    if connection == "upgrade":
+        return True
     try:
-        options = parse_token_list(connection.lower())
+        options = parse_token_list(connection)
     except ValueError as error:
         raise InvalidRequest(f"malformed Connection header: {error}") from None
     return "upgrade" in options

@@ -12,7 +12,6 @@ No such character gets past the check for control characters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,8 +23,6 @@ __all__ = ["HeadLimits", "HeadReader"]
 _ALLOWED = bytes([*b"\t\n\r", *range(0x20, 0x7F), *range(0x80, 0x100)])
 _WHITE_SPACE = (b" ", b"\t")
 _END = b"\r\n\r\n"
-# Lines that `HeadReader` finds nothing wrong with, and the empty one.
-_PROPER_HEAD = re.compile(rb"(?:[!-~\x80-\xff][\t -~\x80-\xff]*\r\n)+\r\n")
 
 
 class HeadLimits(NamedTuple):
@@ -84,9 +81,6 @@ class HeadReader:
                 lines (400), its first line is too long (414), or a limit is
                 exceeded (431).
         """
-        if self._buffer is None and (size := self._plain_size(data)):
-            self.rest = data[size:]
-            return data[:size]
         buffer: bytes | bytearray = data
         known = 0
         if self._buffer is not None:
@@ -111,18 +105,6 @@ class HeadReader:
         self._buffer = None
         self.rest = bytes(buffer[size:])
         return bytes(buffer[:size])
-
-    def _plain_size(self, data: bytes) -> int:
-        """Bytes of a head that is whole and needs no closer look, as nearly all; otherwise 0."""
-        proper = _PROPER_HEAD.match(data)
-        if proper is None:
-            return 0
-        size, limits = proper.end(), self._limits
-        # All of it is shorter than what a line may be.
-        if size > limits.max_header_size or size > limits.max_headers_bytes:
-            return 0
-        # The request line and the empty one are no fields.
-        return size if data.count(b"\n", 0, size) - 2 <= limits.max_header_count else 0
 
     def _check_lines(self, block: bytes | bytearray) -> None:
         """Judge one or more lines that have come in whole."""

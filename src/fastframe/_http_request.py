@@ -1,8 +1,9 @@
-"""The head of an HTTP request: its line and its fields, cut and judged in one pass.
+"""The head of an HTTP request: its line and its fields, cut and judged.
 
-What comes here has been through `HeadReader`: lines end in CR LF, none begins
-with white space, and no other control character than tab is left. h11 reads
-the same heads to the same fields in five times the time ("The opening
+Nearly every head comes whole, and as `cut_plain` wants it. Any other one goes
+through `HeadReader` first, after which lines end in CR LF, none begins with
+white space, and no other control character than tab is left. h11 reads the
+same heads to the same fields in several times the time ("The opening
 handshake" in docs/architecture, and tests/test_http_request.py).
 
 Each expression takes time linear in its input: no two of its repetitions that
@@ -15,26 +16,31 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import InvalidRequest
 from .http_headers import Headers, MultipleValues
 from .uri import split_host_and_port
 
-__all__ = ["RequestHead", "check_request", "cut_request", "remembering"]
+if TYPE_CHECKING:
+    from ._http_head import HeadLimits
+
+__all__ = ["RequestHead", "check_request", "cut_plain", "cut_request", "remembering"]
 
 T = TypeVar("T")
 
 # RFC 9110 section 5.6.2.
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 # RFC 9112 section 3: single spaces, and a target of visible characters.
-_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n")
+_REQUEST_LINE = rf"({_TOKEN}) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n"
+_FIRST_LINE = re.compile(_REQUEST_LINE)
 # RFC 9112 section 5: no white space before the colon; around the value it is not part of it.
 _FIELD_LINE = rf"^({_TOKEN}):[ \t]*((?:[^\r]*[^\r \t])?)[ \t]*\r\n"
 _FIELD_LINES = re.compile(_FIELD_LINE, re.MULTILINE)
-# As nearly all clients write them, and as `Headers` keeps them.
-_PLAIN_LINE = rf"^({_TOKEN}): ([^\r \t](?:[^\r]*[^\r \t])?)\r\n"
-_PLAIN_LINES = re.compile(_PLAIN_LINE, re.MULTILINE)
+# As nearly all clients write them, and as `Headers` keeps them (RFC 9110 section 5.5: what a value may have).
+_PLAIN_LINE = rf"{_TOKEN}: [!-~\x80-\xff][\t -~\x80-\xff]*(?<![\t ])\r\n"
+_PLAIN_HEAD = re.compile(rf"{_REQUEST_LINE}((?:{_PLAIN_LINE})+)\r\n")
 
 # RFC 9110 section 8.6: "a recipient MUST anticipate potentially large decimal numerals".
 _MAX_LENGTH_DIGITS = 20
@@ -42,28 +48,33 @@ _MAX_LENGTH_DIGITS = 20
 _MAX_REMEMBERED = 256
 
 
-class RequestHead(NamedTuple):
-    """What a head says."""
+@dataclass(slots=True)
+class RequestHead:
+    """What a head says.
+
+    Attributes:
+        fields: the values of `headers` by name in lower case; several of a
+            name as one list (RFC 9110 section 5.3).
+        repeated: how often each name occurs that occurs more than once.
+    """
 
     method: str
     target: str
     version: str
     headers: Headers
     fields: dict[str, str]
-    """The values of `headers` by name in lower case; several of a name as one list (RFC 9110 section 5.3)."""
     repeated: dict[str, int]
-    """How often each name occurs that occurs more than once."""
 
-    def single(self, name: str) -> str:
-        """Return the value of the only field of this name, or "" if there is none.
+    def refuse_repeated(self, *names: str) -> None:
+        """Refuse more than one field of any of these names.
 
         Raises:
             MultipleValues: there are several.
         """
-        key = name.lower()
-        if key in self.repeated:
-            raise MultipleValues(f"header {name} occurs {self.repeated[key]} times")
-        return self.fields.get(key, "")
+        for name in names:
+            times = self.repeated.get(name.lower(), 1)
+            if times > 1:
+                raise MultipleValues(f"header {name} occurs {times} times")
 
 
 def remembering(read: Callable[[str], T]) -> Callable[[str], T]:
@@ -82,30 +93,54 @@ def remembering(read: Callable[[str], T]) -> Callable[[str], T]:
 _split_host = remembering(split_host_and_port)
 
 
+def cut_plain(data: bytes, limits: HeadLimits) -> tuple[RequestHead, bytes] | None:
+    """Cut a head that has come whole and needs no closer look.
+
+    Returns:
+        The head as `HeadReader` and `cut_request` would, and the bytes behind
+        it; or None: it takes these two to tell what it is.
+    """
+    # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
+    found = _PLAIN_HEAD.match(data.decode("latin-1"))
+    if found is None:
+        return None
+    size = found.end()
+    # All of it is shorter than what a line may be.
+    if size > limits.max_header_size or size > limits.max_headers_bytes:
+        return None
+    method, target, version, block = found.groups()
+    written = block[:-2]
+    lines = written.split("\r\n")
+    if len(lines) > limits.max_header_count:
+        return None
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        fields[name.lower()] = value
+    if len(fields) != len(lines):
+        return None
+    head = RequestHead(method, target, version, Headers.of_checked_lines(written), fields, {})
+    return head, data[size:]
+
+
 def cut_request(head: bytes) -> RequestHead:
     """Cut a head that `HeadReader` has let pass.
 
     Raises:
         InvalidRequest: one of its lines is malformed.
     """
-    # RFC 9110 section 5.5: values are ISO-8859-1 historically, opaque in any case.
     text = head[:-2].decode("latin-1")
-    request_line = _REQUEST_LINE.match(text)
+    request_line = _FIRST_LINE.match(text)
     if request_line is None:
         first = text.partition("\r\n")[0]
         raise _malformed(f"illegal request line: {first!r}" if first else "no request line")
     lines = text[request_line.end() :]
-    count = lines.count("\n")
-    pairs: list[tuple[str, str]] = _PLAIN_LINES.findall(lines)
-    if len(pairs) == count:
-        headers = Headers.of_checked_lines(lines[:-2])
-    else:
-        pairs = _FIELD_LINES.findall(lines)
-        if len(pairs) != count:
-            raise _malformed(f"illegal header line: {_first_illegal(lines)!r}")
-        headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
+    pairs: list[tuple[str, str]] = _FIELD_LINES.findall(lines)
+    if len(pairs) != lines.count("\n"):
+        raise _malformed(f"illegal header line: {_first_illegal(lines)!r}")
+    headers = Headers.of_checked_lines("\r\n".join(map(": ".join, pairs)))
     fields = {name.lower(): value for name, value in pairs}
-    repeated = _join_repeated(fields, pairs) if len(fields) != count else {}
+    repeated = _join_repeated(fields, pairs) if len(fields) != len(pairs) else {}
     method, target, version = request_line.groups()
     return RequestHead(method, target, version, headers, fields, repeated)
 

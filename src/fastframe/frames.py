@@ -197,10 +197,10 @@ class Close:
             ValueError: a code that may not be sent, a reason without a code,
                 or one longer than 123 bytes in UTF-8.
         """
+        if not self.close_reason and self.close_code in _PLAIN_PAYLOADS:
+            return _PLAIN_PAYLOADS[self.close_code]
         if self.close_code is None:
-            if self.close_reason:
-                raise ValueError("close_reason needs a close_code: RFC 6455 5.5.1 puts the code first")
-            return b""
+            raise ValueError("close_reason needs a close_code: RFC 6455 5.5.1 puts the code first")
         if not _may_be_sent(self.close_code):
             raise ValueError(f"close_code {self.close_code} may not be sent (RFC 6455 7.4)")
         reason = self.close_reason.encode()
@@ -213,3 +213,4 @@ class Close:
 
 # Those without a reason: most connections end with one, and nobody can change it.
 _PLAIN = {b"": Close()} | {code.to_bytes(2, "big"): Close(int(code)) for code in _REGISTERED}
+_PLAIN_PAYLOADS = {close.close_code: payload for payload, close in _PLAIN.items()}

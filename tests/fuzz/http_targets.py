@@ -11,7 +11,7 @@ from heads import KEY, REQUEST, RESPONSE, URI
 from test_http_request import compare
 
 from fastframe._http_head import HeadLimits, HeadReader
-from fastframe._http_request import check_request, cut_request
+from fastframe._http_request import check_request, cut_plain, cut_request
 from fastframe.deflate import PerMessageDeflate
 from fastframe.errors import (
     HandshakeError,
@@ -154,6 +154,9 @@ def http_head(data: bytes) -> None:
         assert isinstance(found, InvalidRequest) == isinstance(whole, InvalidRequest), (whole, found)
         if not isinstance(found, InvalidRequest):
             assert found == whole
+    plain = cut_plain(wire, limits)
+    if plain is not None:
+        assert isinstance(whole, tuple) and plain == (cut_request(whole[0]), whole[1])
     if isinstance(whole, tuple):
         assert whole[0] + whole[1] == wire and whole[0].endswith(b"\r\n\r\n")
         assert b"\r\n\r\n" not in whole[0][:-4]
