@@ -8,14 +8,13 @@ import gc
 import os
 import random
 import socket
-import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from aio_support import LOOPS, eventually, every_loop, run, spin, uri_of
+from transports import Notes, linux_only, lost, new_poller, over_tcp, rest, transport
 
 from fastframe import WebSocket, connect, serve
 from fastframe.aio._system_calls import accept as accept_in_python
@@ -23,78 +22,6 @@ from fastframe.aio._system_calls import receive_and_copy, receive_in_place
 from fastframe.aio.listening import Listener, accept, accepts_for
 from fastframe.aio.transport import SocketTransport, receive
 from fastframe.codec import BACKEND
-
-
-class Notes:
-    """A protocol that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.received = bytearray()
-        self.buffer = bytearray(1000)
-        self.failing = ""
-        self.after_update: Callable[[], None] = lambda: None
-
-    def _note(self, what: str, *more: Any) -> None:
-        self.told.append((what, *more) if more else what)
-        if self.failing == what:
-            raise RuntimeError(f"{what} fails")
-
-    def connection_made(self, transport: Any) -> None:
-        self._note("made")
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return memoryview(self.buffer)
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.received += self.buffer[:nbytes]
-        self.after_update()
-        if self.failing == "updated":
-            raise RuntimeError("updated fails")
-
-    def eof_received(self) -> None:
-        self._note("eof")
-
-    def pause_writing(self) -> None:
-        self._note("pause")
-
-    def resume_writing(self) -> None:
-        self._note("resume")
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.told.append(("lost", error))
-
-
-@asynccontextmanager
-async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, Notes, socket.socket]]:
-    """A transport, its protocol, and the socket at the other end."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    notes = Notes()
-    notes.failing = failing
-    descriptor = ours.detach()
-    made = SocketTransport(asyncio.get_running_loop(), descriptor, cast("Any", notes), "peer")
-    made.start()
-    try:
-        yield made, notes, theirs
-    finally:
-        made.abort()
-        theirs.close()
-        await spin(3)
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(descriptor)
-
-
-async def rest(theirs: socket.socket) -> bytes:
-    loop, data = asyncio.get_running_loop(), bytearray()
-    while piece := await loop.sock_recv(theirs, 65536):
-        data += piece
-    return bytes(data)
-
-
-def lost(notes: Notes) -> bool:
-    return bool(notes.told) and notes.told[-1][0] == "lost"
 
 
 @every_loop
@@ -258,16 +185,6 @@ async def test_abort_drops_what_waits() -> None:
         assert len(await rest(theirs)) < 10_000_000
 
 
-def over_tcp(notes: Notes) -> tuple[SocketTransport, socket.socket]:
-    """A transport that has not started, and the socket at the other end, which closes with a reset."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        peer = socket.create_connection(server.getsockname())
-        ours, _ = server.accept()
-    ours.setblocking(False)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    return SocketTransport(asyncio.get_running_loop(), ours.detach(), cast("Any", notes), "peer"), peer
-
-
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 40_000])
 @every_loop
 async def test_what_came_before_a_reset_is_read_and_then_the_error_is_told(size: int) -> None:
@@ -353,7 +270,7 @@ def test_what_its_loop_has_left_open_warns_and_is_closed(event_loop: str) -> Non
 
     async def leave() -> None:
         ours.setblocking(False)
-        SocketTransport(asyncio.get_running_loop(), ours.detach(), cast("Any", Notes()), "peer").start()
+        SocketTransport(new_poller(), ours.detach(), cast("Any", Notes()), "peer").start()
 
     def forget() -> None:
         loop = LOOPS[event_loop]()
@@ -390,7 +307,7 @@ async def test_a_protocol_that_raises_is_reported_and_dropped(failing: str) -> N
         assert notes.told[-1] == ("lost", reported[0]["exception"])
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sockets are no files there")
+@linux_only
 @pytest.mark.parametrize("accepting", [accept, accept_in_python], ids=["in use", "in Python"])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None)])
 def test_what_is_accepted_does_not_block_and_is_not_inherited(
@@ -459,6 +376,7 @@ def test_a_server_that_has_no_descriptors_left_goes_on_later(monkeypatch: pytest
     assert reported == [errno.EMFILE] * 3
 
 
+@linux_only
 @every_loop
 async def test_a_connection_that_cannot_begin_is_closed_and_reported() -> None:
     reported: list[dict[str, Any]] = []
@@ -469,7 +387,7 @@ async def test_a_connection_that_cannot_begin_is_closed_and_reported() -> None:
         raise LookupError("no protocol")
 
     listening = socket.create_server(("127.0.0.1", 0))
-    assert accepts_for(loop) == (os.name == "posix")
+    assert accepts_for(loop)
     listener = Listener(loop, [listening], 10, refuse)
     with socket.create_connection(listening.getsockname()) as peer:
         peer.setblocking(False)
@@ -500,6 +418,7 @@ async def test_what_is_accepted_sends_at_once_and_knows_both_addresses() -> None
             assert accepted.remote_address == ws.local_address
 
 
+@linux_only
 @every_loop
 async def test_a_listener_that_is_closed_accepts_no_more() -> None:
     made: list[Notes] = []

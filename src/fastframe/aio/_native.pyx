@@ -33,28 +33,21 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #include <errno.h>
+    static int is_passing(int error) {
+        return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+    }
     #ifdef _WIN32
     static Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) {
         (void)descriptor; (void)data; (void)size;
         errno = EBADF;
-        return -1; /* a socket is no file here: `SocketTransport` is not used */
+        return -1; /* a socket is no file here */
     }
     static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
         (void)descriptor; (void)data; (void)size;
         return -1; /* a socket is no file here: `Outlet` never comes to this */
     }
-    static PyObject *accept_now(int listening) {
-        (void)listening;
-        errno = EBADF;
-        return PyErr_SetFromErrno(PyExc_OSError); /* likewise: `Listener` is not used */
-    }
     #else
-    #include <arpa/inet.h>
-    #include <fcntl.h>
-    #include <netinet/in.h>
     #include <sys/socket.h>
-    #include <unistd.h>
-    static int is_passing(int error);
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
     #endif
@@ -64,6 +57,12 @@ cdef extern from *:
     static Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) {
         return send(descriptor, data, (size_t)size, MSG_NOSIGNAL);
     }
+    #endif
+    #ifdef __linux__
+    #include <arpa/inet.h>
+    #include <netinet/in.h>
+    #include <sys/epoll.h>
+    #include <unistd.h>
     /* As Python's sockets tell it. */
     static PyObject *ip_address(const struct sockaddr_storage *address) {
         char host[INET6_ADDRSTRLEN] = "";
@@ -87,33 +86,47 @@ cdef extern from *:
         socklen_t size = sizeof address;
         PyObject *peername, *both = NULL;
         memset(&address, 0, sizeof address);
-    #ifdef __linux__
         int accepted = accept4(listening, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    #else
-        int accepted = accept(listening, (struct sockaddr *)&address, &size);
-    #endif
         if (accepted < 0) {
             if (is_passing(errno) || errno == ECONNABORTED) Py_RETURN_NONE;
             return PyErr_SetFromErrno(PyExc_OSError);
         }
-    #ifndef __linux__
-        if (fcntl(accepted, F_SETFD, FD_CLOEXEC) < 0 || fcntl(accepted, F_SETFL, O_NONBLOCK) < 0) {
-            PyErr_SetFromErrno(PyExc_OSError);
-            close(accepted);
-            return NULL;
-        }
-    #endif
         peername = ip_address(&address);
         if (peername != NULL) both = Py_BuildValue("iN", accepted, peername);
         if (both == NULL) close(accepted);
         return both;
     }
-    #endif
-    static int is_passing(int error) {
-        return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+    enum { MOST_AT_ONCE = 256 };
+    static PyObject *ready_now(int poller) {
+        struct epoll_event events[MOST_AT_ONCE];
+        int count = epoll_wait(poller, events, MOST_AT_ONCE, 0);
+        if (count < 0 && !is_passing(errno)) return PyErr_SetFromErrno(PyExc_OSError);
+        PyObject *descriptors = PyList_New(count < 0 ? 0 : count);
+        for (int index = 0; descriptors != NULL && index < count; index++) {
+            PyObject *descriptor = PyLong_FromLong(events[index].data.fd);
+            if (descriptor == NULL) Py_CLEAR(descriptors);
+            else PyList_SET_ITEM(descriptors, index, descriptor);
+        }
+        return descriptors;
     }
+    #else
+    /* There is no epoll: neither `Listener` nor `Poller` is used. */
+    static PyObject *refuse(void) {
+        errno = ENOSYS;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    static PyObject *accept_now(int listening) {
+        (void)listening;
+        return refuse();
+    }
+    static PyObject *ready_now(int poller) {
+        (void)poller;
+        return refuse();
+    }
+    #endif
     """
     object accept_now(int listening)
+    object ready_now(int poller)
     int is_passing(int error) nogil
     Py_ssize_t receive_now(int descriptor, void *data, Py_ssize_t size) nogil
     Py_ssize_t send_now(int descriptor, const void *data, Py_ssize_t size) nogil
@@ -191,6 +204,21 @@ def receive(int descriptor, buffer):
     if size < 0 and not is_passing(error):
         raise OSError(error, os.strerror(error))
     return size
+
+
+def ready(poller):
+    """Ask an epoll what is ready, without waiting.
+
+    Args:
+        poller: a `select.epoll`.
+
+    Returns:
+        Descriptors, 256 at most.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    return ready_now(poller.fileno())
 
 
 def accept(listening):

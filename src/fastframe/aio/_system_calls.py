@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    import select
     import socket
 
     from typing_extensions import Buffer
 
-__all__ = ["accept", "receive", "send"]
+__all__ = ["accept", "ready", "receive", "send"]
 
 # Bytes asked of the system at once where they have to be copied from there.
 _COPIED_SIZE: Final = 262144
@@ -24,6 +25,11 @@ def accept(listening: socket.socket) -> tuple[int, Any] | None:
         return None
     accepted.setblocking(False)
     return accepted.detach(), peername
+
+
+def ready(poller: select.epoll) -> list[int]:
+    """Ask an epoll what is ready, without waiting; some of it if that is much."""
+    return [descriptor for descriptor, _ in poller.poll(0, 256)]
 
 
 def send(descriptor: int, data: Buffer) -> int:

@@ -1,4 +1,4 @@
-"""Accepts connections for loops that tell when a descriptor is ready: asyncio's selector loops and uvloop."""
+"""Accepts connections where there is epoll, and the loop tells when a descriptor is ready."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..codec import BACKEND
-from .transport import SocketTransport
+from .transport import Poller, SocketTransport
 
 if TYPE_CHECKING:
     from .protocol import SocketProtocol
@@ -27,7 +27,7 @@ _RETRY_DELAY = 1.0
 def accepts_for(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `Listener` works on this loop, and is faster than what the loop does itself."""
     uvloops = getattr(sys.modules.get("uvloop"), "Loop", asyncio.SelectorEventLoop)
-    return os.name == "posix" and isinstance(loop, (asyncio.SelectorEventLoop, uvloops))
+    return sys.platform == "linux" and isinstance(loop, (asyncio.SelectorEventLoop, uvloops))
 
 
 class Listener:
@@ -48,6 +48,7 @@ class Listener:
         make_protocol: Callable[[], SocketProtocol],
     ) -> None:
         self._loop = loop
+        self._poller = Poller(loop)
         self._backlog = backlog
         self._make_protocol = make_protocol
         self._closed: asyncio.Future[None] = loop.create_future()
@@ -67,6 +68,7 @@ class Listener:
             socket = self._sockets.pop()
             self._loop.remove_reader(socket)
             socket.close()
+        self._poller.release()
 
     async def serve_forever(self) -> None:
         """Wait until `close` is called, which cancels it, as `asyncio.Server` does."""
@@ -93,7 +95,7 @@ class Listener:
             protocol = self._make_protocol()
             if peername is None:
                 peername = _peername_of(descriptor)
-            transport = SocketTransport(self._loop, descriptor, protocol, peername)
+            transport = SocketTransport(self._poller, descriptor, protocol, peername)
         except Exception as error:  # noqa: BLE001
             os.close(descriptor)
             context = {"message": "a connection that was accepted could not begin", "exception": error}

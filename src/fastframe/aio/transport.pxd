@@ -21,6 +21,20 @@ cdef class Outlet:
 
 
 @cython.final
+cdef class Poller:
+    cdef object _epoll
+    cdef bint _is_released
+    cdef dict _transports
+    cdef readonly object loop
+
+    cdef watch(self, int descriptor, SocketTransport transport)
+    cdef forget(self, int descriptor)
+
+    @cython.locals(only=SocketTransport, transport=SocketTransport)
+    cpdef dispatch(self)
+
+
+@cython.final
 cdef class SocketTransport:
     cdef object __weakref__
     cdef int _descriptor
@@ -34,6 +48,7 @@ cdef class SocketTransport:
     cdef object _loop
     cdef Py_ssize_t _low
     cdef object _peername
+    cdef Poller _poller
     cdef object _protocol
     cdef bint _reads
     cdef Py_ssize_t _size
@@ -66,11 +81,6 @@ cdef class SocketTransport:
     cdef _drop(self)
     cdef _made_socket(self)
     cdef _close(self)
-
-
-@cython.final
-cdef class _Reader:
-    cdef SocketTransport _transport
 
 
 @cython.locals(ours=SocketTransport)
