@@ -18,7 +18,7 @@ from typing import Any
 
 from .awaitable import DONE
 
-__all__ = ["Arrival", "Operation", "raise_in"]
+__all__ = ["Arrival", "Operation", "throw"]
 
 
 class Operation:
@@ -139,7 +139,7 @@ class Arrival:
             self._loop.call_soon(callback, DONE, context=context)
         except (KeyboardInterrupt, SystemExit) as error:
             # They are to end the loop, not the connection that the call came from.
-            raise_in(self._loop, error)
+            self._loop.call_soon(throw, error)
 
     # What a task calls.
 
@@ -180,10 +180,6 @@ class Arrival:
             raise asyncio.CancelledError
 
 
-def raise_in(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """Have the loop see an exception, from a place where nothing else breaks by it."""
-
-    def throw() -> None:
-        raise error
-
-    loop.call_soon(throw)
+def throw(error: BaseException) -> None:
+    """Raise it: for the event loop to call, where nothing else breaks by it."""
+    raise error

@@ -24,8 +24,8 @@ cdef class Outlet:
 cdef class Poller:
     cdef object _epoll
     cdef bint _is_released
+    cdef object _loop
     cdef dict _transports
-    cdef readonly object loop
 
     cdef watch(self, int descriptor, SocketTransport transport)
     cdef forget(self, int descriptor)

@@ -23,7 +23,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import BACKEND
-from .operation import raise_in
+from .operation import throw
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -136,15 +136,12 @@ class Poller:
 
     Args:
         loop: it has `add_reader` and `add_writer`.
-
-    Attributes:
-        loop: the same.
     """
 
-    __slots__ = ("_epoll", "_is_released", "_transports", "loop")
+    __slots__ = ("_epoll", "_is_released", "_loop", "_transports")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self._loop = loop
         # There while anybody is watched, and until `release`.
         self._epoll: Any = None
         self._is_released = False
@@ -154,7 +151,7 @@ class Poller:
         """From now on, have a transport read when there is something to read."""
         if self._epoll is None:
             self._epoll = select.epoll()
-            self.loop.add_reader(self._epoll.fileno(), self.dispatch)
+            self._loop.add_reader(self._epoll.fileno(), self.dispatch)
         self._transports[descriptor] = transport
         # As long as there is: what a transport leaves for its next turn is told of again.
         self._epoll.register(descriptor, select.EPOLLIN)
@@ -170,7 +167,7 @@ class Poller:
         """Nobody new will come: once nobody is left, close it."""
         self._is_released = True
         if self._epoll is not None and not self._transports:
-            self.loop.remove_reader(self._epoll.fileno())
+            self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
 
@@ -180,7 +177,7 @@ class Poller:
         try:
             if len(transports) == 1:
                 # Which one it is need not be asked.
-                [only] = transports.values()
+                only: SocketTransport = next(iter(transports.values()))
                 only._read()
                 return
             for descriptor in ready(self._epoll):
@@ -190,7 +187,7 @@ class Poller:
                     transport._read()
         except BaseException as error:  # noqa: BLE001
             # It is to end the loop, not the watch: uvloop would forget us.
-            raise_in(self.loop, error)
+            self._loop.call_soon(throw, error)
 
 
 class SocketTransport:
@@ -232,7 +229,7 @@ class SocketTransport:
         peername: Any,
     ) -> None:
         self._poller = poller
-        self._loop = poller.loop
+        self._loop = self._poller._loop
         self._descriptor = descriptor
         # Made when somebody asks for it: it costs a system call, and memory.
         self._socket: socket_module.socket | None = None
