@@ -59,8 +59,8 @@ async def test_all_who_have_something_are_read(count: int) -> None:
 
 @every_loop
 async def test_one_epoll_is_there_as_long_as_anybody_is_watched() -> None:
-    poller = new_poller()
     before = epolls()
+    poller = new_poller()
     first, notes, theirs = watched(poller)
     second, _, others = watched(poller)
     assert epolls() == before + 1
@@ -78,6 +78,20 @@ async def test_one_epoll_is_there_as_long_as_anybody_is_watched() -> None:
     theirs.close()
     await eventually(lambda: lost(notes), "the end")
     assert epolls() == before
+
+
+@every_loop
+async def test_a_connection_that_cannot_be_watched_is_reported_and_ends() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    poller = new_poller()
+    notes = Notes()
+    no_socket = os.open(os.devnull, os.O_RDWR)  # which no epoll takes
+    SocketTransport(poller, no_socket, cast("Any", notes), "peer").start()
+    await eventually(lambda: lost(notes), "the end")
+    poller.release()
+    assert [type(context["exception"]) for context in reported] == [PermissionError]
+    assert notes.told == ["made", ("lost", reported[0]["exception"])]
 
 
 @linux_only

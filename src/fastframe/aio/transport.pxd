@@ -27,6 +27,7 @@ cdef class Poller:
     cdef object _loop
     cdef dict _transports
 
+    cdef _open(self)
     cdef watch(self, int descriptor, SocketTransport transport)
     cdef forget(self, int descriptor)
 

@@ -142,19 +142,27 @@ class Poller:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # There while anybody is watched, and until `release`.
+        # There until `release`, and while anybody is watched.
         self._epoll: Any = None
         self._is_released = False
         self._transports: dict[int, SocketTransport] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self._epoll = select.epoll()
+        self._loop.add_reader(self._epoll.fileno(), self.dispatch)
 
     def watch(self, descriptor: int, transport: SocketTransport) -> None:
-        """From now on, have a transport read when there is something to read."""
+        """From now on, have a transport read when there is something to read.
+
+        Raises:
+            OSError: the system watches no more.
+        """
         if self._epoll is None:
-            self._epoll = select.epoll()
-            self._loop.add_reader(self._epoll.fileno(), self.dispatch)
-        self._transports[descriptor] = transport
+            self._open()
         # As long as there is: what a transport leaves for its next turn is told of again.
         self._epoll.register(descriptor, select.EPOLLIN)
+        self._transports[descriptor] = transport
 
     def forget(self, descriptor: int) -> None:
         """Watch a descriptor no more."""
@@ -254,9 +262,9 @@ class SocketTransport:
         """Tell the protocol, and read."""
         try:
             self._protocol.connection_made(self)
+            self.resume_reading()
         except Exception as error:  # noqa: BLE001
             self._failed(error, "connection_made")
-        self.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell "socket", "peername" or, until it is lost, "sockname"; nothing else is known."""
@@ -298,8 +306,8 @@ class SocketTransport:
     def resume_reading(self) -> None:
         """Read on, unless it is closing."""
         if not self._reads and not self._is_closing:
-            self._reads = True
             self._poller.watch(self._descriptor, self)
+            self._reads = True
 
     def _read(self) -> None:
         """The socket has something to be read."""
