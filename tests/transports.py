@@ -78,8 +78,8 @@ async def transport(failing: str = "") -> AsyncIterator[tuple[SocketTransport, N
     descriptor = ours.detach()
     poller = new_poller()
     made = SocketTransport(poller, descriptor, cast("Any", notes), "peer")
-    poller.release()
     made.start()
+    poller.release()
     try:
         yield made, notes, theirs
     finally:
