@@ -22,8 +22,12 @@ NOT_PACKED = shutil.ignore_patterns(
 )
 
 
+SHOWN = 80
+"""Lines of a failing command's output that are shown: its file may be gone before anybody looks for it."""
+
+
 class Failed(Exception):
-    """What went wrong, in one line; what was printed until then is in a file."""
+    """What went wrong, in one line; what was printed until then is in a file, and its end on stderr."""
 
 
 def run(
@@ -53,6 +57,7 @@ def run(
             )
     except (subprocess.SubprocessError, OSError) as error:
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        print(*said[-SHOWN:], sep="\n", file=sys.stderr)
         raise Failed(f"{type(error).__name__}: {' '.join(command[:6])}: {said[-1]} ({log})") from error
 
 
