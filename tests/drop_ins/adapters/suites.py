@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -133,7 +134,14 @@ SUITES = {
         environment=(("USE_ASYNCIO", "1"),),
         needs="pytest_asyncio",
     ),
-    "daphne": Suite("autobahn", "daphne", (*QUIET, "tests/test_websocket.py"), "tests"),
+    "daphne": Suite(
+        "autobahn",
+        "daphne",
+        (*QUIET, "tests/test_websocket.py"),
+        "tests",
+        # Now and then one of its servers misses the signal to end, and pytest would wait for it for ever.
+        setup="from multiprocessing.process import BaseProcess; BaseProcess.terminate = BaseProcess.kill",
+    ),
     "ws4py": Suite("ws4py", "ws4py", (*QUIET, "test", "--ignore=test/test_cherrypy.py"), "test"),
 }
 
@@ -194,6 +202,26 @@ def fetched(suite: Suite, scratch: Path) -> Path:
     return scratch / archives[0].name.removesuffix(".tar.gz")
 
 
+def ended(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run a command; its exit status, and what it printed."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            # With the processes that it began, one of which may be what it waits for.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise Unavailable(f"pytest did not end within {SECONDS} s") from None
+    return process.returncode, printed
+
+
 def outcomes(
     suite: Suite, folder: Path, scratch: Path, *, accelerated: bool, installs: bool
 ) -> dict[str, str]:
@@ -222,18 +250,11 @@ def outcomes(
         "-p",
         "suite_setup",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, *suite.arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=SECONDS,
+    returncode, printed = ended(
+        [sys.executable, "-m", "pytest", *arguments, *suite.arguments], folder, environment
     )
-    if done.returncode not in (0, 1) or not report.exists():
-        raise Unavailable(f"pytest ended with {done.returncode}: {done.stdout[-2000:]}")
+    if returncode not in (0, 1) or not report.exists():
+        raise Unavailable(f"pytest ended with {returncode}: {printed[-2000:]}")
     ends: dict[str, str] = {}
     for case in ET.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
