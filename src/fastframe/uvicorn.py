@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.utils import ClientDisconnected
 
 from ._uvicorn_opening import AsgiOpening
+from .aio.operation import Arrival
 from .aio.protocol import CORK_SIZE, DEFAULT_MAX_QUEUE, UNJOINED_SIZE, Settings, SocketProtocol
 from .aio.waiters import let_go, refuse
 from .connection import State
@@ -84,6 +85,7 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer_timer",
+        "_arrival",
         "_drain_waiters",
         "_events",
         "_farewell",
@@ -108,6 +110,8 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         super().__init__(self._host)
         # Messages as the codec has them; they become events when they are asked for.
         self._events: deque[Any] = deque()
+        self._arrival = Arrival(self._loop)
+        # Who waits beside the first one, for which there is the arrival.
         self._receivers: list[asyncio.Future[None]] = []
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._farewell: Event | None = None
@@ -221,14 +225,10 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             if self._farewell is not None:
                 self._is_farewell_said = True
                 return self._farewell
-            receiver = self._loop.create_future()
-            self._receivers.append(receiver)
-            try:
-                await receiver
-            except asyncio.CancelledError:
-                if receiver in self._receivers:
-                    self._receivers.remove(receiver)
-                raise
+            if self._arrival.is_awaited:
+                await self._another_arrival()
+            else:
+                await self._arrival.again()
         event = events.popleft()
         if self._reading_paused and self._has_room():
             self.resume_reading()
@@ -312,8 +312,10 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         if self._farewell is not None:
             return
         self._events.extend(messages)
-        if self._receivers:
-            self._wake_receivers()
+        if self._arrival.is_awaited or self._receivers:
+            self._let_others_go()
+            # Last of all: who is woken runs at once, and has to find everything in its place.
+            self._arrival.wake()
         else:
             # An application that is busy with something else gets no more read for it.
             self.pause_reading()
@@ -325,9 +327,21 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             return True
         return len(events) < self._host.config.ws_max_queue and sum(map(len, events)) < DEFAULT_MAX_QUEUE
 
-    def _wake_receivers(self) -> None:
-        let_go(self._receivers)
-        self._receivers.clear()
+    async def _another_arrival(self) -> None:
+        """Wait for what comes next where somebody else does so already."""
+        receiver = self._loop.create_future()
+        self._receivers.append(receiver)
+        try:
+            await receiver
+        except asyncio.CancelledError:
+            if receiver in self._receivers:
+                self._receivers.remove(receiver)
+            raise
+
+    def _let_others_go(self) -> None:
+        if self._receivers:
+            let_go(self._receivers)
+            self._receivers.clear()
 
     # Sending.
 
@@ -348,7 +362,10 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             self._farewell = {"type": "websocket.disconnect", "code": int(close_code)}
             if close_reason is not None:
                 self._farewell["reason"] = close_reason
-            self._wake_receivers()
+            self._let_others_go()
+            if self._arrival.is_awaited:
+                # At the loop's next turn: here the connection is in the midst of closing.
+                self._loop.call_soon(self._arrival.wake)
 
     def _answered(self) -> None:
         if not self._events:

@@ -310,16 +310,17 @@ async def test_cancelled_receives_leave_nothing_behind() -> None:
     async def impatient(scope: Any, receive: Receive, send: Send) -> None:
         await accept(receive, send)
         for _ in range(20):
-            task = asyncio.ensure_future(receive())
+            tasks = [asyncio.ensure_future(receive()) for _ in range(3)]
             await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-        waiting.append(len(running.protocol._receivers))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        waiting.append((running.protocol._arrival.is_awaited, running.protocol._receivers))
         await receive()
 
     async with serving(impatient) as running, opened(running):
         await eventually(lambda: waiting, "it has tried")
-    assert waiting == [0]
+        assert waiting == [(False, [])]
 
 
 @every_loop
@@ -344,6 +345,61 @@ async def test_several_may_receive_at_once() -> None:
             assert sorted(received) == [b"%d" % number for number in range(9)]
         await eventually(lambda: len(received) == 12, "all three are told of the end")
     assert received[9:] == [1006] * 3
+
+
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+@every_loop
+async def test_a_message_goes_to_those_who_still_wait_for_it(cancelled: int) -> None:
+    received: list[bytes] = []
+    waiting: list[asyncio.Task[dict[str, Any]]] = []
+
+    async def crowd(scope: Any, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        waiting.extend(asyncio.ensure_future(receive()) for _ in range(3))
+        await asyncio.sleep(0)
+        waiting.pop(cancelled).cancel()
+        received.extend([event["bytes"] for event in await asyncio.gather(*waiting)])
+        await receive()
+
+    async with serving(crowd) as running, opened(running) as peer:
+        await eventually(lambda: len(waiting) == 2, "one has been cancelled")
+        await peer.send(message(b"1"))
+        await eventually(lambda: any(task.done() for task in waiting), "one has it")
+        await peer.send(message(b"2"))
+        await eventually(lambda: received, "the other has the next")
+    assert sorted(received) == [b"1", b"2"]
+
+
+@asynccontextmanager
+async def in_a_read(data: bytes) -> AsyncIterator[tuple[Diary, list[int]]]:
+    """An application, and how many events it has had when a read of `data` is over."""
+    diary = Diary()
+    counts: list[int] = []
+
+    def read() -> None:
+        running.protocol.data_received(data)
+        counts.append(len(diary.events))
+
+    async with serving(diary) as running, opened(running):
+        await eventually(lambda: running.protocol._arrival.is_awaited, "it receives")
+        asyncio.get_running_loop().call_soon(read)
+        await eventually(lambda: counts, "something has come")
+        yield diary, counts
+
+
+@every_loop
+async def test_the_application_runs_within_the_read_that_brought_a_message() -> None:
+    async with in_a_read(message(b"1") + message(b"2")) as (diary, counts):
+        assert counts == [2]
+        assert diary.messages == [b"1", b"2"]
+
+
+@every_loop
+async def test_the_application_does_not_run_in_the_midst_of_closing() -> None:
+    async with in_a_read(message(b"1") + message(b"\x03\xe8", 8)) as (diary, counts):
+        assert counts == [1]
+        await eventually(lambda: len(diary.events) == 2, "it is told of the end")
+        assert diary.farewell["code"] == 1000
 
 
 @every_loop
