@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +49,11 @@ class Screen(pyte.Screen):
 
 
 class Terminal:
-    """A person's view of `connect`: what stands on the screen, and a keyboard."""
+    """A person's view of `connect`: what stands on the screen, and a keyboard.
+
+    It draws and answers in a thread of its own. One that answers late where the cursor
+    is has its answer taken for something typed, and shown.
+    """
 
     def __init__(self, arguments: tuple[str, ...], env: dict[str, str]) -> None:
         self._master, slave = pty.openpty()
@@ -66,6 +71,26 @@ class Terminal:
             env=env,
             start_new_session=True,
         )
+        self._lock = threading.Lock()
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._draw)
+        self._thread.start()
+
+    def _draw(self) -> None:
+        while True:
+            ready, _, _ = select.select([self._master], [], [], 0.05)
+            if ready:
+                data = os.read(self._master, 65536)
+                with self._lock:
+                    self.output += data
+                    self._stream.feed(data)
+            elif self._is_ending:
+                return
+
+    def _drawn(self) -> None:
+        """Let it draw what has come, and no more."""
+        self._is_ending = True
+        self._thread.join()
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
@@ -73,7 +98,8 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """What stands on the screen, down to the cursor."""
-        shown = [line.rstrip() for line in self._screen.display]
+        with self._lock:
+            shown = [line.rstrip() for line in self._screen.display]
         while shown and not shown[-1]:
             shown.pop()
         return shown
@@ -83,7 +109,7 @@ class Terminal:
         end = time.monotonic() + LIMIT
         while not condition(self.lines):
             assert time.monotonic() < end, f"never on the screen: {what}, but {self.lines}"
-            self._look(0.2)
+            time.sleep(0.01)
         return self.lines
 
     def until_line(self, line: str, count: int = 1) -> list[str]:
@@ -93,20 +119,13 @@ class Terminal:
         wanted = f"> {typed}".rstrip()
         return self.until(lambda lines: lines and lines[-1] == wanted, f"{wanted!r} at the end")
 
-    def _look(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._master], [], [], seconds)
-        if ready:
-            data = os.read(self._master, 65536)
-            self.output += data
-            self._stream.feed(data)
-
     def exit_status(self) -> int:
         """Wait for the end, and look at what came until then."""
         end = time.monotonic() + LIMIT
         while self.process.poll() is None:
             assert time.monotonic() < end, f"does not end: {self.lines}"
-            self._look(0.05)
-        self._look(0.05)
+            time.sleep(0.01)
+        self._drawn()
         return self.process.returncode
 
     def is_as_before(self) -> bool:
@@ -116,6 +135,7 @@ class Terminal:
     def close(self) -> None:
         self.process.kill()
         self.process.wait(LIMIT)
+        self._drawn()
         os.close(self._master)
         os.close(self._slave)
 
