@@ -313,7 +313,8 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             return
         self._events.extend(messages)
         if self._arrival.is_awaited or self._receivers:
-            self._let_others_go()
+            if self._receivers:
+                self._let_others_go()
             # Last of all: who is woken runs at once, and has to find everything in its place.
             self._arrival.wake()
         else:
@@ -339,9 +340,8 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             raise
 
     def _let_others_go(self) -> None:
-        if self._receivers:
-            let_go(self._receivers)
-            self._receivers.clear()
+        let_go(self._receivers)
+        self._receivers.clear()
 
     # Sending.
 
