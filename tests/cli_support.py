@@ -34,7 +34,7 @@ def environment(*without: str, folder: Path | None = None, **variables: str) -> 
     ours = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("NO_COLOR", "TERM") and not name.lower().endswith("_proxy")
+        if name not in ("NO_COLOR", "TERM", "PYTHONUNBUFFERED") and not name.lower().endswith("_proxy")
     }
     ours |= {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"} | variables
     if folder is not None:

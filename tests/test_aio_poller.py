@@ -164,6 +164,31 @@ def test_what_ends_the_loop_does_not_end_the_watch(
 
 
 @linux_only
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("event_loop", LOOPS)
+def test_what_ends_the_loop_does_not_take_away_the_end(event_loop: str, kind: type[BaseException]) -> None:
+    loop = LOOPS[event_loop]()
+
+    async def begin() -> tuple[SocketTransport, Notes, socket.socket]:
+        return watched(new_poller())
+
+    ours, notes, theirs = loop.run_until_complete(begin())
+
+    def close_and_interrupt() -> None:
+        ours.close()
+        raise kind
+
+    notes.after_update = close_and_interrupt
+    theirs.sendall(b"x")
+    with pytest.raises(kind):
+        loop.run_until_complete(asyncio.sleep(5))
+    assert notes.told == ["made", ("lost", None)]
+    assert theirs.recv(1) == b""
+    theirs.close()
+    loop.close()
+
+
+@linux_only
 @pytest.mark.parametrize("asking", [ready, ready_in_python], ids=["in use", "in Python"])
 def test_what_is_ready_is_told_some_at_a_time(asking: Callable[[Any], list[int]]) -> None:
     pairs = [socket.socketpair() for _ in range(300)]

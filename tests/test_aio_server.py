@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aio_support import (
@@ -242,37 +243,78 @@ async def test_reuse_port_lets_two_servers_listen() -> None:
             assert port_of(second) == port_of(server)
 
 
-@pytest.mark.parametrize(
-    ("options", "kind"),
-    [
-        ({"compression": "gzip"}, ValueError),
-        ({"origins": "http://a.test"}, TypeError),
-        ({"subprotocols": "chat"}, TypeError),
-        ({"subprotocols": ["a b"]}, ValueError),
-        ({"extra_headers": {"A": "b\r\nc"}}, ValueError),
-        ({"extra_headers": {"Sec-WebSocket-Accept": "b"}}, ValueError),
-        ({"server_header": "b\r\nc"}, ValueError),
-        *[
-            ({name: value}, kind)
-            for name in ("max_size", "max_fragments", "max_queue", "write_limit")
-            for value, kind in ((1.5, TypeError), ("1", TypeError), (True, TypeError), (-1, ValueError))
-        ],
-        ({"max_fragments": 0}, ValueError),
-        ({"max_queue": None}, TypeError),
-        ({"write_limit": None}, TypeError),
+TIMES = ("open_timeout", "ping_interval", "ping_timeout", "close_timeout")
+WRONG_FOR_BOTH: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"compression": "gzip"}, ValueError),
+    *[
+        ({name: value}, kind)
+        for name in ("max_size", "max_fragments", "max_queue", "write_limit")
+        for value, kind in ((1.5, TypeError), ("1", TypeError), (True, TypeError), (-1, ValueError))
     ],
-    ids=repr,
-)
+    ({"max_fragments": 0}, ValueError),
+    ({"max_queue": None}, TypeError),
+    ({"write_limit": None}, TypeError),
+    *[
+        ({name: value}, kind)
+        for name in TIMES
+        for value, kind in (
+            ("20", TypeError),
+            (True, TypeError),
+            (-1, ValueError),
+            (math.nan, ValueError),
+            (math.inf, ValueError),
+        )
+    ],
+    *[({name: 0}, ValueError) for name in TIMES if name != "close_timeout"],
+    ({"close_timeout": None}, TypeError),
+    ({"port": 70000}, ValueError),
+    ({"port": -1}, ValueError),
+]
+WRONG_FOR_SERVE: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"handler": 5}, TypeError),
+    ({"handler": None}, TypeError),
+    ({"process_request": 5}, TypeError),
+    ({"select_subprotocol": "chat"}, TypeError),
+    ({"backlog": -1}, ValueError),
+    ({"backlog": None}, TypeError),
+    ({"origins": "http://a.test"}, TypeError),
+    ({"subprotocols": "chat"}, TypeError),
+    ({"subprotocols": ["a b"]}, ValueError),
+    ({"extra_headers": {"A": "b\r\nc"}}, ValueError),
+    ({"extra_headers": {"Sec-WebSocket-Accept": "b"}}, ValueError),
+    ({"server_header": "b\r\nc"}, ValueError),
+]
+
+
+@pytest.mark.parametrize(("options", "kind"), WRONG_FOR_BOTH + WRONG_FOR_SERVE, ids=repr)
 def test_impossible_option_is_refused_at_once(options: Any, kind: type[Exception]) -> None:
     [(name, value)] = options.items()
     named = next(iter(value)) if name == "extra_headers" else name.removesuffix("s").removesuffix("_header")
     with pytest.raises(kind, match=f"(?i){named}"):
-        serve(echo, "127.0.0.1", 0, **options)
+        serve(**{"handler": echo, "host": "127.0.0.1", "port": 0} | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"), [*WRONG_FOR_BOTH, ({"websocket_class": echo}, TypeError)], ids=repr
+)
+def test_impossible_option_of_a_client_is_refused_at_once(options: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=next(iter(options))):
+        connect("ws://127.0.0.1:1/", **options)
+
+
+@every_loop
+async def test_a_server_is_not_closed_with_a_code_that_may_not_be_sent() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        for wrong, kind in ((1006, ValueError), ("1001", TypeError)):
+            with pytest.raises(kind, match="^close_code "):
+                await server.close(cast("Any", wrong))
+        await ws.send("still there")
+        assert await ws.recv() == "still there"
 
 
 @every_loop
 async def test_limits_may_be_as_low_as_they_go() -> None:
-    limits: Any = {"max_size": 0, "max_fragments": 1, "max_queue": 0, "write_limit": 0}
+    limits: Any = {"max_size": 0, "max_fragments": 1, "max_queue": 0, "write_limit": 0, "backlog": 1}
     async with serve(echo, "127.0.0.1", 0, **limits) as server, connect(uri_of(server)) as ws:
         await ws.send("")
         assert await ws.recv() == ""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import IO
 
 import pytest
-from cli_support import command, complaint
+from cli_support import FASTFRAME, LIMIT, command, complaint, environment
 
 import fastframe
 from fastframe import cli
@@ -83,6 +87,49 @@ def test_a_wrong_command_line_gets_one_line(arguments: list[str], capsys: pytest
 )
 def test_a_wrong_command_line_ends_the_process_with_2(arguments: list[str]) -> None:
     assert "--help" in complaint(command(*arguments), 2)
+
+
+WRITING = [["info"], ["info", "--json"], ["install-check"], ["--help"], ["connect", "--help"], ["--version"]]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="not run: no device here is always full")
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_a_full_disk_is_told_in_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ran = writing_to(full, arguments)
+    assert (ran.returncode, ran.stderr.decode().splitlines()) == (1, ["fastframe: no space left on device"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not run: there it is no BrokenPipeError")
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_output_that_nobody_reads_is_given_up(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as pipe:
+        ran = writing_to(pipe, arguments)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+def writing_to(output: IO[bytes], arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*FASTFRAME, *arguments],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        timeout=LIMIT,
+        check=False,
+        env=environment(),
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not run: there is no shell that closes descriptors")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("arguments", [["info"], ["connect", "ws://localhost:1/"]], ids=" ".join)
+def test_closed_streams_are_no_mistake(arguments: list[str], closed: str) -> None:
+    line = f"{shlex.join([*FASTFRAME, *arguments])} {closed}"
+    ran = subprocess.run(line, shell=True, capture_output=True, timeout=LIMIT, check=False, env=environment())
+    failed = arguments[0] == "connect"
+    assert ran.returncode == int(failed)
+    assert len(ran.stderr.splitlines()) == (failed and "2>" not in closed)
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])

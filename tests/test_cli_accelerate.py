@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import py_compile
 import re
 import signal
 import subprocess
@@ -28,7 +29,10 @@ told = {
 }
 import json, os
 told["file"] = os.path.abspath(__file__)
-told["argv[0]"] = os.path.abspath(sys.argv[0])
+told["argv[0]"] = sys.argv[0]
+told["cached"] = __cached__ and os.path.basename(__cached__)
+told["loader"] = type(__loader__).__name__
+told["doc"] = __doc__
 told["package"] = __package__ or None
 told["spec"] = __spec__ and __spec__.name
 told["encoding"] = sys.stdout.errors
@@ -51,7 +55,7 @@ ARGUMENTS = ["--library", "x", "-m", "--", "-h", "a b", ""]
 
 
 @pytest.mark.parametrize(
-    "kind", ["file", "link", "module", "package", "module in a package", "folder", "archive"]
+    "kind", ["file", "link", "bytecode", "module", "package", "module in a package", "folder", "archive"]
 )
 def test_program_runs_as_python_runs_it(tmp_path: Path, kind: str) -> None:
     app = written(tmp_path / "inside", TELLS)
@@ -60,10 +64,12 @@ def test_program_runs_as_python_runs_it(tmp_path: Path, kind: str) -> None:
     written(tmp_path / "package", TELLS, "module.py")
     written(tmp_path, TELLS, "tells.py")
     (tmp_path / "link").symlink_to(app)
+    py_compile.compile(app, tmp_path / "bytecode.pyc")
     with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
         archive.writestr("__main__.py", TELLS)
     words = {
         "file": ["inside/app.py"],
+        "bytecode": ["bytecode.pyc"],
         "module": ["-m", "tells"],
         "package": ["-m", "package"],
         "module in a package": ["-m", "package.module"],
@@ -71,6 +77,38 @@ def test_program_runs_as_python_runs_it(tmp_path: Path, kind: str) -> None:
     by_python = told(tmp_path, *words, *ARGUMENTS, accelerated=False)
     assert by_python["arguments"] == ARGUMENTS
     assert told(tmp_path, *words, *ARGUMENTS, accelerated=True) == by_python
+
+
+# What goes on when the file has been run to its end.
+GOES_ON = """
+import atexit, json, pickle, sys, threading
+
+class Message:
+    pass
+
+def tell(who, wait=lambda: None):
+    wait()
+    is_main = sys.modules["__main__"].__dict__ is globals()
+    print(who, json.dumps(sys.argv), is_main, len(pickle.dumps(Message())) > 0)
+
+atexit.register(tell, "at the end")
+threading.Thread(target=tell, args=("in a thread", threading.main_thread().join)).start()
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "module", "folder"])
+def test_main_is_still_there_when_its_code_has_run(tmp_path: Path, kind: str) -> None:
+    written(tmp_path, GOES_ON, "goes_on.py")
+    written(tmp_path / "folder", GOES_ON, "__main__.py")
+    words = {"file": ["goes_on.py"], "module": ["-m", "goes_on"]}.get(kind, [kind])
+    by_python, ours = (
+        subprocess.run(
+            [*start, *words], capture_output=True, timeout=LIMIT, check=True, cwd=tmp_path, env=environment()
+        )
+        for start in ([sys.executable], [*FASTFRAME, "accelerate"])
+    )
+    assert by_python.stdout.count(b"True True") == 2
+    assert (ours.stdout, ours.stderr) == (by_python.stdout, by_python.stderr)
 
 
 @pytest.mark.skipif(not hasattr(sys.flags, "safe_path"), reason="Python 3.10 has no option -P")
@@ -127,6 +165,7 @@ def test_interrupt_is_the_program_s_own(tmp_path: Path) -> None:
         (["-m", "nowhere.inside"], "cannot run nowhere.inside: No module named 'nowhere'"),
         (["-m", "nothing_to_run"], "cannot run nothing_to_run: it is a package without a module __main__"),
         (["-m", "."], "cannot run .: "),
+        (["-m", "sys"], "cannot run sys: it has no Python code"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

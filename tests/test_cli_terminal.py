@@ -355,6 +355,14 @@ def test_colour_only_where_it_is_welcome(no_color: str, coloured: bool, extra: b
         assert bool(COLOUR.search(opened.output)) is coloured
 
 
+def test_a_dumb_terminal_gets_nothing_but_text() -> None:
+    with peer() as said, terminal(said.uri, env=environment() | {"TERM": "dumb"}) as opened:
+        opened.until(lambda lines: len(lines) >= 2, "the introduction")
+        opened.type("Hello\n")
+        opened.until_line("< Hello")
+        assert b"\x1b" not in opened.output
+
+
 def test_raw_output_is_refused_at_a_terminal() -> None:
     with terminal("ws://localhost:1/", "--raw") as opened:
         assert opened.exit_status() == 2

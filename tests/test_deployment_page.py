@@ -21,11 +21,13 @@ from cli_support import certificate
 from snippets import ROOT, SECONDS, free_port, required, snippets_of
 
 from fastframe import ConnectionClosed, RejectedByServer, connect
+from fastframe.aio.settings import Settings
 
 if sys.platform != "linux":
     pytest.skip("nginx, systemd and reuse_port as Linux has them", allow_module_level=True)
 
 PAGE = ROOT / "docs" / "deployment.md"
+CLOSE_TIMEOUT = Settings().close_timeout
 # What stands on the page for something that is another one in each run.
 STANDS_FOR = {"port": "8765", "tls_port": "443", "certificates": "/etc/ssl/chat"}
 UPGRADES = ("Upgrade $http_upgrade", "Connection $connection_upgrade")
@@ -238,7 +240,8 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 def test_the_unit_lets_connections_close() -> None:
     lines = dict(line.split("=", 1) for line in FILES["chat.service"].splitlines() if "=" in line)
-    assert float(lines["TimeoutStopSec"]) > float(lines["Environment"].removeprefix("DRAIN=")) + 10
+    drain = float(lines["Environment"].removeprefix("DRAIN="))
+    assert float(lines["TimeoutStopSec"]) > drain + 2 * CLOSE_TIMEOUT
 
 
 @pytest.mark.skipif(
@@ -262,7 +265,7 @@ def test_kubernetes_takes_the_objects() -> None:
     drain = float(container["env"][0]["value"])
     readiness = container["readinessProbe"]
     assert drain > readiness["periodSeconds"] * readiness["failureThreshold"]
-    assert pod["terminationGracePeriodSeconds"] > drain + 10
+    assert pod["terminationGracePeriodSeconds"] > drain + 2 * CLOSE_TIMEOUT
     container["readinessProbe"]["httpGet"]["patch"] = "/ready"
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(deployment, version, strict=True)

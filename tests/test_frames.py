@@ -74,6 +74,22 @@ def test_close_serialize_refuses_what_does_not_fit() -> None:
         Close(-1).serialize()
 
 
+@pytest.mark.parametrize(
+    ("close_code", "close_reason", "wrong"),
+    [
+        (1000.0, "", "close_code must be an int or None, got 1000.0"),
+        (3000.5, "why", "close_code must be an int or None, got 3000.5"),
+        ("1000", "", "close_code must be an int or None, got '1000'"),
+        ([], "", r"close_code must be an int or None, got \[\]"),
+        (1000, b"why", "close_reason must be a str, got b'why'"),
+        (1000, None, "close_reason must be a str, got None"),
+    ],
+)
+def test_close_serialize_refuses_other_types(close_code: Any, close_reason: Any, wrong: str) -> None:
+    with pytest.raises(TypeError, match=f"^{wrong}$"):
+        Close(close_code, close_reason).serialize()
+
+
 def test_items_compare_by_type_and_payload_and_are_frozen() -> None:
     assert Ping(b"a") == Ping(b"a") != Ping(b"b")
     ping, pong = cast("object", Ping(b"a")), cast("object", Pong(b"a"))

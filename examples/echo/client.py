@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from fastframe import ConnectionClosed, HandshakeError, connect
+from fastframe import ConnectionClosed, HandshakeError, InvalidURI, connect
 
 
 async def main(uri: str, words: list[str]) -> None:
@@ -28,5 +28,5 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     try:
         asyncio.run(main(chosen.uri, chosen.words))
-    except (OSError, HandshakeError, ConnectionClosed) as error:
+    except (OSError, InvalidURI, HandshakeError, ConnectionClosed) as error:
         sys.exit(f"no echo from {chosen.uri}: {error}")

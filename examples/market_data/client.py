@@ -25,7 +25,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastframe import ConnectionClosed, HandshakeError, RejectedByServer, WebSocketStream, connect
+from fastframe import (
+    ConnectionClosed,
+    HandshakeError,
+    InvalidURI,
+    RejectedByServer,
+    WebSocketStream,
+    connect,
+)
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
@@ -127,7 +134,7 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(message)s")
     try:
         asyncio.run(Follower(chosen.uri, chosen.symbols, show).run())
-    except (RejectedByServer, LookupError) as refused:
+    except (InvalidURI, RejectedByServer, LookupError) as refused:
         sys.exit(f"{chosen.uri}: {refused}")
     except KeyboardInterrupt:
         pass

@@ -297,6 +297,7 @@ class Connection:
             close_reason: at most 123 bytes in UTF-8.
 
         Raises:
+            TypeError: a code that is no int, or a reason that is no str.
             ValueError: a code that may not be sent, or a reason too long.
         """
         if self.state is OPEN:

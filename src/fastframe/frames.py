@@ -194,9 +194,15 @@ class Close:
             0 to 125 bytes, not masked.
 
         Raises:
+            TypeError: a code that is no int, or a reason that is no str.
             ValueError: a code that may not be sent, a reason without a code,
                 or one longer than 123 bytes in UTF-8.
         """
+        # A float may be equal to a code, and have its hash.
+        if not (self.close_code is None or isinstance(self.close_code, int)):
+            raise TypeError(f"close_code must be an int or None, got {self.close_code!r}")
+        if not isinstance(self.close_reason, str):
+            raise TypeError(f"close_reason must be a str, got {self.close_reason!r}")
         if not self.close_reason and self.close_code in _PLAIN_PAYLOADS:
             return _PLAIN_PAYLOADS[self.close_code]
         if self.close_code is None:

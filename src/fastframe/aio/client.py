@@ -18,7 +18,7 @@ from ..http_headers import Headers, HeadersLike, MultipleValues, parse_extension
 from ..uri import parse_uri
 from .awaitable import AwaitableContext
 from .frame_log import LOGGERS
-from .options import check_limits, deflate_of
+from .options import check_limits, check_port, check_times, deflate_of
 from .protocol import SocketProtocol
 from .proxy import ProxyChoice
 from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
@@ -371,6 +371,17 @@ def connect(
         HandshakeError, OSError, TimeoutError: when it is awaited.
     """
     parse_uri(uri)
+    if websocket_class is not None and not (
+        isinstance(websocket_class, type) and issubclass(websocket_class, WebSocket)
+    ):
+        raise TypeError(f"websocket_class must be a subclass of WebSocket, got {websocket_class!r}")
+    check_port(port)
+    check_times(
+        open_timeout=open_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+    )
     check_limits(
         max_size=max_size,
         max_fragments=max_fragments,

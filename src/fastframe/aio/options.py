@@ -2,29 +2,86 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 from ..deflate import PerMessageDeflate
 
-__all__ = ["check_limits", "deflate_of"]
+__all__ = ["check_callables", "check_limits", "check_port", "check_times", "deflate_of"]
 
 
-def check_limits(*, max_size: object, max_fragments: object, **in_bytes: object) -> None:
+def check_limits(*, max_size: object, max_fragments: object, backlog: object = 1, **in_bytes: object) -> None:
     """Check the options that are whole numbers: they would fail in the middle of a connection.
 
     Args:
         max_size: bytes, or None.
         max_fragments: frames, or None.
+        backlog: connections.
         in_bytes: other options in bytes, by their names.
 
     Raises:
         TypeError: one is no int.
-        ValueError: one is negative, or no fragment is allowed.
+        ValueError: one is negative, or no fragment or connection is allowed.
     """
     if max_size is not None:
         _check_whole("max_size", max_size)
     if max_fragments is not None:
         _check_whole("max_fragments", max_fragments, least=1)
+    _check_whole("backlog", backlog, least=1)
     for name, value in in_bytes.items():
         _check_whole(name, value)
+
+
+def check_times(
+    *,
+    open_timeout: float | None,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    close_timeout: float,
+) -> None:
+    """Check the options that are seconds: they would fail in the middle of a connection.
+
+    Raises:
+        TypeError: one is no number; None is one only where it lifts a limit.
+        ValueError: one is negative, not finite, or 0 and not `close_timeout`.
+    """
+    # Without an end to it, a peer that says nothing would be kept.
+    _check_seconds("close_timeout", close_timeout)
+    optional = {"open_timeout": open_timeout, "ping_interval": ping_interval, "ping_timeout": ping_timeout}
+    for name, value in optional.items():
+        if value is not None:
+            _check_seconds(name, value)
+            if not value:
+                raise ValueError(f"{name} must be more than 0 seconds, or None, got {value!r}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    # Read from the environment it is a string, and strings are compared with numbers much later.
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number of seconds, at least 0, got {value!r}")
+
+
+def check_port(port: object) -> None:
+    """Check a port; what is no number, the system may know by its name.
+
+    Raises:
+        ValueError: there is no port of this number.
+    """
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise ValueError(f"port must be in 0..65535, got {port}")
+
+
+def check_callables(**functions: object) -> None:
+    """Check options that are functions, or None.
+
+    Raises:
+        TypeError: one cannot be called.
+    """
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be a function, got {function!r}")
 
 
 def _check_whole(name: str, value: object, least: int = 0) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._handshake_common import HANDSHAKE_HEADERS, refuse_headers
 from ..connection import Connection
 from ..errors import InvalidRequest
-from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, CloseCode, Role
+from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Close, CloseCode, Role
 from ..handshake import PRODUCT, Request, Response, ServerHandshake
 from ..http_headers import Headers, HeadersLike
 from .awaitable import AwaitableContext
@@ -19,7 +19,7 @@ from .deadlines import Deadlines
 from .frame_log import LOGGERS
 from .handlers import Handlers
 from .listening import Listener, accepts_for
-from .options import check_limits, deflate_of
+from .options import check_callables, check_limits, check_port, check_times, deflate_of
 from .protocol import SocketProtocol
 from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
 from .stream import WebSocketStream
@@ -275,7 +275,12 @@ class Server:
         Args:
             close_code: 1001, or 1012 for a restart.
             close_reason: at most 123 bytes in UTF-8.
+
+        Raises:
+            TypeError: a code that is no int, or a reason that is no str.
+            ValueError: a code that may not be sent, or a reason too long.
         """
+        Close(close_code, close_reason).serialize()  # for its checks
         self._is_closing = True
         self._stop_listening()
         for protocol in list(self.connections):
@@ -354,7 +359,18 @@ def serve(
     Raises:
         TypeError, ValueError: an option has an impossible value; at once.
     """
+    if not callable(handler):
+        raise TypeError(f"handler must be a coroutine function or a subclass of WebSocket, got {handler!r}")
+    check_callables(select_subprotocol=select_subprotocol, process_request=process_request)
+    check_port(port)
+    check_times(
+        open_timeout=open_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+    )
     check_limits(
+        backlog=backlog,
         max_size=max_size,
         max_fragments=max_fragments,
         max_queue=max_queue,

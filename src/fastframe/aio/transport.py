@@ -318,9 +318,10 @@ class SocketTransport:
                 filled += 1
         finally:
             self._in_read = False
-        if self._ends_with_read:
-            self._ends_with_read = False
-            self._tell(None)
+            # What is to end the loop, such as KeyboardInterrupt, does not take the end away.
+            if self._ends_with_read:
+                self._ends_with_read = False
+                self._tell(None)
 
     def _read_once(self) -> bool:
         """Whether there is likely to be more."""

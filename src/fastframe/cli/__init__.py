@@ -7,7 +7,7 @@ import os
 import sys
 
 from .arguments import parser
-from .failures import Failure, Interrupted, complain
+from .failures import Failure, Interrupted, complain, describe
 
 __all__ = ["main"]
 
@@ -25,30 +25,46 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         SystemExit: with 2 for a command line that makes no sense.
     """
-    chosen = parser().parse_args(arguments)
     try:
-        if chosen.command == "accelerate":
-            program = chosen.run(chosen)
-        else:
-            _write_any_character()
-            return int(chosen.run(chosen))
+        try:
+            chosen = parser().parse_args(arguments)
+            if chosen.command == "accelerate":
+                program = chosen.run(chosen)
+            else:
+                _prepare_output()
+                return int(chosen.run(chosen))
+        finally:
+            # What cannot be written would be found out when Python exits, in words of its own.
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except Failure as failure:
         complain(str(failure))
         return failure.status
     except (Interrupted, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # Whoever read our output has had enough. What is still buffered has
-        # nowhere to go, and must not be tried again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has had enough.
+        _give_up_output()
+        return 1
+    except OSError as error:
+        complain(describe(error))
+        _give_up_output()
         return 1
     # Its exceptions and its interrupts are its own, none of those above.
     program()
     return 0
 
 
-def _write_any_character() -> None:
-    """A message may have characters that the terminal's encoding has not."""
+def _give_up_output() -> None:
+    """What is still buffered has nowhere to go, and must not be tried again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_output() -> None:
+    # Where they are closed, Python has none, and the next thing that is opened gets their descriptors.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
+        # A message may have characters that the terminal's encoding has not.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

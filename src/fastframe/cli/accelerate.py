@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import importlib.util
 import os
 import pkgutil
-import runpy
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
+from types import CodeType, ModuleType
+from typing import Any
 
 from .. import adapters
 from .failures import Failure, complain, describe
@@ -60,27 +63,64 @@ def _module(name: str) -> Callable[[], None]:
         raise Failure(f"cannot run {name}: {error}") from None
     if spec is None:
         raise Failure(f"cannot run {name}: there is no module of this name")
-    return partial(runpy.run_module, name, run_name="__main__", alter_sys=True)  # type: ignore[return-value]
+    run = _found(name, spec)
+    sys.argv[0] = str(spec.origin)
+    return run
 
 
 def _file(path: str) -> Callable[[], None]:
+    absolute = os.path.abspath(path)
     # What has an importer is a folder or an archive.
-    importer = pkgutil.get_importer(path)
+    importer = pkgutil.get_importer(absolute)
     if importer is None:
-        try:
-            with open(path, "rb"):
-                pass
-        except OSError as error:
-            raise Failure(f"cannot run {path}: {describe(error)}") from None
-    elif importer.find_spec("__main__", None) is None:
-        raise Failure(f"cannot run {path}: there is no __main__.py in it")
+        run, folder = _script(path, absolute), os.path.dirname(os.path.realpath(path))
+    else:
+        spec = importer.find_spec("__main__", None)
+        if spec is None:
+            raise Failure(f"cannot run {path}: there is no __main__.py in it")
+        run, folder = _found(path, spec), absolute
     # At the front is the current folder now, unless Python was told to put nothing there (-P).
-    # A script has its own folder there; runpy puts a folder or an archive there itself.
-    if not getattr(sys.flags, "safe_path", False):
+    # It puts the folder of a script there instead, or whatever it takes __main__ from.
+    is_safe = getattr(sys.flags, "safe_path", False)
+    if not is_safe:
         del sys.path[0]
-        if importer is None:
-            sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
-    return partial(runpy.run_path, os.path.abspath(path), run_name="__main__")  # type: ignore[return-value]
+    if importer is not None or not is_safe:
+        sys.path.insert(0, folder)
+    return run
+
+
+def _script(path: str, absolute: str) -> Callable[[], None]:
+    loader: SourceFileLoader | SourcelessFileLoader
+    try:
+        if path.endswith(".pyc"):
+            loader = SourcelessFileLoader("__main__", absolute)
+            code = loader.get_code("__main__")
+        else:
+            # Its own get_code would leave a file behind.
+            loader = SourceFileLoader("__main__", absolute)
+            code = loader.source_to_code(loader.get_data(absolute), absolute)
+    except (OSError, ImportError) as error:
+        raise Failure(f"cannot run {path}: {describe(error)}") from None
+    return partial(_run, code, {"__file__": absolute, "__cached__": None, "__loader__": loader})
+
+
+def _found(name: str, spec: ModuleSpec) -> Callable[[], None]:
+    # That of an archive is no InspectLoader by its class, but it has what one has.
+    loader: Any = spec.loader
+    code = loader.get_code(spec.name) if hasattr(loader, "get_code") else None
+    if code is None:
+        raise Failure(f"cannot run {name}: it has no Python code")
+    names = {"__file__": spec.origin, "__cached__": spec.cached, "__loader__": loader}
+    return partial(_run, code, names | {"__package__": spec.parent, "__spec__": spec})
+
+
+def _run(code: CodeType, names: dict[str, object]) -> None:
+    # It stays when the code has run to its end: threads that go on, what `atexit` calls, and
+    # pickle look for __main__ there. runpy would take it away again.
+    main = ModuleType("__main__")
+    main.__dict__.update(names, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    exec(code, main.__dict__)
 
 
 def _install_all(wanted: dict[str, str | None], tell: Callable[[adapters.Installation], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def choose_console(*, raw: bool) -> Console:
         raw: print messages as they come.
     """
     at_a_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
-    if not at_a_terminal:
+    if not at_a_terminal or os.environ.get("TERM") == "dumb":
         return PlainConsole(raw=raw)
     try:
         return PromptConsole()
