@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import h11
 import pytest
@@ -288,8 +289,16 @@ def _raising(protocol: Any, request: Request) -> Response | None:
     raise ZeroDivisionError
 
 
-MISTAKES = {
+def _cancelled(protocol: Any, request: Request) -> Response | None:
+    future: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    return future.result()
+
+
+MISTAKES: dict[str, Callable[[Any, Request], Any]] = {
     "exception": _raising,
+    "cancelled": _cancelled,
+    "text": lambda protocol, request: Response(200, {}, cast("Any", "OK\n")),
     "content-length": lambda protocol, request: Response(200, {"Content-Length": "1"}, b"a"),
     "status-101": lambda protocol, request: Response(101),
     "body-with-204": lambda protocol, request: Response(204, (), b"a"),

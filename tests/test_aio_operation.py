@@ -9,8 +9,10 @@ import gc
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from aio_support import eventually, every_loop, pair, spin
 from raw_peer import raw_pair
@@ -207,6 +209,89 @@ async def test_a_message_that_comes_with_the_cancellation_is_kept() -> None:
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         assert await client.recv() == "for the next one"
+
+
+async def _first_of(stream: Any) -> Any:
+    async for thing in stream:
+        return thing
+    raise EOFError
+
+
+RECEIVING: dict[str, Callable[[WebSocketStream], Any]] = {
+    "recv": lambda ws: ws.recv(),
+    "recv_many": lambda ws: ws.recv_many(),
+    "async for": _first_of,
+    "recv_streaming": lambda ws: _first_of(ws.recv_streaming()),
+}
+
+
+@pytest.mark.parametrize("name", RECEIVING)
+@every_loop
+async def test_a_cancellation_has_its_words(name: str) -> None:
+    async with pair() as (_, client):
+        task = asyncio.ensure_future(RECEIVING[name](client))
+        await spin(2)
+        task.cancel("why")
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        # From Python 3.11 on; before, they are those of the first one in a chain.
+        error: BaseException | None = caught.value
+        while error is not None and not error.args:
+            error = error.__context__
+        assert error is not None and error.args == ("why",)
+
+
+@pytest.mark.parametrize("after", RECEIVING)
+@pytest.mark.parametrize("name", RECEIVING)
+@every_loop
+async def test_who_was_cancelled_is_it_whoever_receives_next(name: str, after: str) -> None:
+    async with pair() as (server, client):
+        cancelled = asyncio.ensure_future(RECEIVING[name](client))
+        await spin(2)
+        cancelled.cancel()
+        # Its task has not run since.
+        receiving = asyncio.ensure_future(RECEIVING[after](client))
+        if after != "recv":  # those are coroutines, and begin at the loop's next turn
+            receiving.cancel()
+            receiving = RECEIVING[after](client)
+        await server.send("for the next one")
+        got = await receiving
+        assert got == (["for the next one"] if after == "recv_many" else "for the next one")
+        await asyncio.wait([cancelled])
+        assert cancelled.cancelled()
+
+
+@every_loop
+async def test_a_second_cancellation_does_not_strike_another_one() -> None:
+    async with pair() as (server, client):
+        cancelled = asyncio.ensure_future(client.recv())
+        await spin(2)
+        loop = asyncio.get_running_loop()
+        cancelled.cancel()
+        # Before the cancelled task has run, and after this one has begun to wait.
+        loop.call_soon(cancelled.cancel)
+        receiving = client.recv()
+        loop.call_later(0.02, loop.create_task, server.send("for the next one"))
+        assert await receiving == "for the next one"
+        assert cancelled.cancelled()
+
+
+@pytest.mark.parametrize("name", RECEIVING)
+@every_loop
+async def test_scopes_of_anyio_know_their_own_cancellation(name: str) -> None:
+    async with pair() as (server, client):
+        with anyio.move_on_after(0.02) as scope:
+            await RECEIVING[name](client)
+        assert scope.cancelled_caught
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(0.02):
+                await RECEIVING[name](client)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_first_of, client)
+            await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+        await server.send("still there")
+        assert await client.recv() == "still there"
 
 
 @every_loop

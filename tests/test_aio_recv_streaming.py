@@ -246,6 +246,36 @@ async def test_message_left_early_does_not_disturb_the_next(then: str, rest_came
         assert got == (["next"] if then in ("recv_many", "recv_streaming") else "next")
 
 
+@pytest.mark.parametrize("role", [Role.SERVER, Role.CLIENT])
+@pytest.mark.parametrize("some_came", [True, False])
+@pytest.mark.parametrize("then", ["recv", "recv_many", "recv_streaming", "__anext__", "itself", "none"])
+@every_loop
+async def test_one_that_nobody_waits_for_any_more_takes_no_message(
+    then: str, some_came: bool, role: Role
+) -> None:
+    async with SIDES[role]() as (peer, ws):
+        chunks = ws.recv_streaming()
+        waiting = asyncio.ensure_future(anext(chunks))
+        await spin(2)
+        frame = data_frame(role, 1, b"whole")
+        if some_came:  # not enough to hand anything out
+            await peer.send(frame[:2])
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        if then == "none":  # the message is there before anybody asks
+            await peer.send(frame[2:] if some_came else frame)
+            await eventually(lambda: ws._messages, "it came")
+            assert await ws.recv() == "whole"
+            return
+        another: Any = chunks if then == "itself" else getattr(ws, then)()
+        is_stream = then in ("recv_streaming", "itself")
+        receiving = asyncio.ensure_future(all_of(another) if is_stream else another)
+        await spin(2)
+        await peer.send(frame[2:] if some_came else frame)
+        assert await receiving == (["whole"] if is_stream or then == "recv_many" else "whole")
+
+
 @every_loop
 async def test_memory_of_a_message_left_early_is_given_back() -> None:
     async with raw_pair(max_size=None) as (peer, ws):

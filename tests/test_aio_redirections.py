@@ -41,6 +41,7 @@ from fastframe import (
     connect,
     serve,
 )
+from fastframe.uri import basic_authorization
 
 
 @asynccontextmanager
@@ -195,6 +196,83 @@ async def test_credentials_are_kept_for_their_own_server(same_host: bool) -> Non
         name: name in request.headers for name in ("Authorization", "Cookie", "Proxy-Authorization")
     } == dict.fromkeys(("Authorization", "Cookie", "Proxy-Authorization"), same_host)
     assert request.headers["X-Harmless"] == "c"
+
+
+@pytest.mark.parametrize(
+    "location", ["/new", "http://{host}/new", "ws://{host}/new", "ws://you:too@{host}/new"]
+)
+@every_loop
+async def test_user_and_password_of_the_uri_are_kept_for_its_server(location: str) -> None:
+    seen: list[Request] = []
+
+    def process_request(protocol: Any, request: Request) -> Response | None:
+        seen.append(request)
+        host = f"127.0.0.1:{port_of(server)}"
+        return Response(302, {"Location": location.format(host=host)}) if request.path == "/" else None
+
+    async with (
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
+        connect(f"ws://me:secret@127.0.0.1:{port_of(server)}/") as ws,
+    ):
+        await talk(ws)
+    first, second = (request.headers["Authorization"] for request in seen)
+    assert first == basic_authorization("me", "secret")
+    assert second == (basic_authorization("you", "too") if "you" in location else first)
+
+
+@every_loop
+async def test_an_authorization_of_the_caller_s_stays_when_redirected() -> None:
+    seen: list[Request] = []
+
+    def process_request(protocol: Any, request: Request) -> Response | None:
+        seen.append(request)
+        target = uri_of(server, "/new")
+        return Response(302, {"Location": target}) if request.path == "/" else None
+
+    async with (
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
+        connect(
+            f"ws://me:secret@127.0.0.1:{port_of(server)}/", extra_headers={"Authorization": "Bearer x"}
+        ) as ws,
+    ):
+        await talk(ws)
+    assert [request.headers.get_all("Authorization") for request in seen] == [["Bearer x"]] * 2
+
+
+@pytest.mark.parametrize("same_host", [True, False])
+@every_loop
+async def test_a_host_of_the_caller_s_is_for_its_own_server(same_host: bool) -> None:
+    seen: list[Request] = []
+
+    def process_request(protocol: Any, request: Request) -> Response | None:
+        seen.append(request)
+        target = uri_of(server if same_host else other, "/new")
+        return Response(302, {"Location": target}) if request.path == "/" else None
+
+    async with (
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as other,
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
+        connect(uri_of(server), extra_headers={"Host": "internal.example"}) as ws,
+    ):
+        await talk(ws)
+        expected = "internal.example" if same_host else f"127.0.0.1:{port_of(other)}"
+    assert [request.headers["Host"] for request in seen] == ["internal.example", expected]
+
+
+@every_loop
+async def test_extra_headers_that_can_be_read_once_are_sent_each_time() -> None:
+    seen: list[Request] = []
+
+    def process_request(protocol: Any, request: Request) -> Response | None:
+        seen.append(request)
+        return Response(302, {"Location": "/new"}) if request.path == "/" else None
+
+    async with (
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
+        connect(uri_of(server), extra_headers=iter([("X-Token", "a")])) as ws,
+    ):
+        await talk(ws)
+    assert [request.headers.get("X-Token") for request in seen] == ["a", "a"]
 
 
 @every_loop

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import socket
+import ssl
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +23,12 @@ from aio_support import (
 )
 from pages import GET, answer_to
 
+import fastframe.aio.server
 from fastframe import (
     Close,
     ConnectionClosedError,
     ConnectionClosedOK,
+    Server,
     State,
     WebSocketStream,
     connect,
@@ -69,6 +72,25 @@ async def test_handler_that_meets_the_peers_end_is_no_failure() -> None:
         ws = await connect(uri_of(server))
         await ws.close(4000, "enough")
         assert logged() == []
+
+
+@every_loop
+async def test_the_end_of_another_connection_is_a_failure_of_the_handler() -> None:
+    async def crashing(ws: WebSocketStream) -> None:
+        ws.transport.abort()
+
+    async def gateway(ws: WebSocketStream) -> None:
+        async with connect(uri_of(upstream)) as other:
+            await ws.send(await other.recv())
+
+    async with (
+        serve(crashing, "127.0.0.1", 0) as upstream,
+        serve(gateway, "127.0.0.1", 0) as server,
+        connect(uri_of(server)) as ws,
+    ):
+        with pytest.raises(ConnectionClosedError, match="received 1011"):
+            await ws.recv()
+        assert "handler" in "".join(logged())
 
 
 @every_loop
@@ -123,6 +145,42 @@ async def test_serve_forever_serves_until_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await serving
     await server.close()
+
+
+@pytest.mark.parametrize("accepts_itself", [True, False])
+@pytest.mark.parametrize("secure", [True, False])
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+@every_loop
+async def test_serve_forever_ends_though_clients_are_connected(
+    how: str, secure: bool, accepts_itself: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not accepts_itself:  # as where there is no epoll
+        monkeypatch.setattr(fastframe.aio.server, "accepts_for", lambda loop: False)
+    theirs, ours = tls_contexts() if secure else (None, None)
+    ended: list[str] = []
+
+    async def run_server() -> None:
+        async with serve(echo, "127.0.0.1", 0, ssl=theirs) as server:
+            started.set_result(server)
+            try:
+                await server.serve_forever()
+            finally:
+                ended.append("serve_forever")
+
+    started: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
+    serving = asyncio.ensure_future(run_server())
+    server = await started
+    uri = uri_of(server, scheme="wss" if secure else "ws")
+    async with connect(uri, ssl=ours) as ws:
+        if how == "cancelled":
+            serving.cancel()
+        else:
+            await server.close()
+        with pytest.raises(ConnectionClosedOK, match="1001"):
+            await ws.recv()
+        assert ended == ["serve_forever"]
+    with pytest.raises(asyncio.CancelledError):
+        await serving
 
 
 @every_loop
@@ -269,6 +327,10 @@ WRONG_FOR_BOTH: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"close_timeout": None}, TypeError),
     ({"port": 70000}, ValueError),
     ({"port": -1}, ValueError),
+    ({"subprotocols": "chat"}, TypeError),
+    ({"subprotocols": ["a b"]}, ValueError),
+    ({"extra_headers": {"A": "b\r\nc"}}, ValueError),
+    ({"extra_headers": {"Sec-WebSocket-Accept": "b"}}, ValueError),
 ]
 WRONG_FOR_SERVE: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"handler": 5}, TypeError),
@@ -278,28 +340,41 @@ WRONG_FOR_SERVE: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"backlog": -1}, ValueError),
     ({"backlog": None}, TypeError),
     ({"origins": "http://a.test"}, TypeError),
-    ({"subprotocols": "chat"}, TypeError),
-    ({"subprotocols": ["a b"]}, ValueError),
-    ({"extra_headers": {"A": "b\r\nc"}}, ValueError),
-    ({"extra_headers": {"Sec-WebSocket-Accept": "b"}}, ValueError),
     ({"server_header": "b\r\nc"}, ValueError),
 ]
 
 
+WRONG_FOR_CONNECT: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"websocket_class": int}, TypeError),
+    ({"origin": "a\r\nb"}, ValueError),
+    ({"user_agent_header": "a\r\nb"}, ValueError),
+    ({"server_hostname": "a.test"}, ValueError),
+]
+
+
+def named(options: dict[str, Any]) -> str:
+    """How what is wrong is called."""
+    [(name, value)] = options.items()
+    if name == "extra_headers":
+        return f"(?i){next(iter(value))}"
+    return f"(?i){name.removesuffix('s').removesuffix('_header').replace('_agent', '.agent')}"
+
+
 @pytest.mark.parametrize(("options", "kind"), WRONG_FOR_BOTH + WRONG_FOR_SERVE, ids=repr)
 def test_impossible_option_is_refused_at_once(options: Any, kind: type[Exception]) -> None:
-    [(name, value)] = options.items()
-    named = next(iter(value)) if name == "extra_headers" else name.removesuffix("s").removesuffix("_header")
-    with pytest.raises(kind, match=f"(?i){named}"):
+    with pytest.raises(kind, match=named(options)):
         serve(**{"handler": echo, "host": "127.0.0.1", "port": 0} | options)
 
 
-@pytest.mark.parametrize(
-    ("options", "kind"), [*WRONG_FOR_BOTH, ({"websocket_class": echo}, TypeError)], ids=repr
-)
+@pytest.mark.parametrize(("options", "kind"), WRONG_FOR_BOTH + WRONG_FOR_CONNECT, ids=repr)
 def test_impossible_option_of_a_client_is_refused_at_once(options: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match=next(iter(options))):
+    with pytest.raises(kind, match=named(options)):
         connect("ws://127.0.0.1:1/", **options)
+
+
+def test_tls_is_for_wss_uris() -> None:
+    with pytest.raises(ValueError, match="^ssl and server_hostname are for wss:// URIs$"):
+        connect("ws://127.0.0.1:1/", ssl=ssl.create_default_context())
 
 
 @every_loop

@@ -136,6 +136,54 @@ async def test_exception_in_on_message_ends_the_connection_with_1011(role: Role)
         assert "callback" in line and "ZeroDivisionError" in line
 
 
+def cancelled() -> None:
+    """What is raised by a future that was cancelled is no `Exception`."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    future.result()
+
+
+@pytest.mark.parametrize("method", ["on_open", "on_message"])
+@BOTH
+@every_loop
+async def test_result_of_a_cancelled_future_is_an_exception_like_any(role: Role, method: str) -> None:
+    class Failing(Recorder):
+        def on_open(self) -> None:
+            super().on_open()
+            if method == "on_open":
+                cancelled()
+
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            cancelled()
+
+        def on_error(self, error: Exception) -> None:
+            super().on_error(error)
+            cancelled()
+
+        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+            super().on_close(close_code, close_reason, was_clean)
+            cancelled()
+
+    async with SIDES[role](Failing) as (peer, ws):
+        if method == "on_message":
+            await peer.send(data_frame(role, 1, b"a") + data_frame(role, 1, b"b"))
+        assert (await peer.frame()).payload == (1011).to_bytes(2, "big")
+        await peer.send(data_frame(role, 8, (1011).to_bytes(2, "big")))
+        peer.half_close()
+        await ws.closed
+        assert ws.events[1:] == [
+            *([("message", "a")] if method == "on_message" else []),
+            ("error", "CancelledError"),
+            ("close", 1011, "", True),
+        ]
+        assert [("callback" in line, "on_error" in line, "on_close" in line) for line in logged()] == [
+            (True, False, False),
+            (False, True, False),
+            (False, False, True),
+        ]
+
+
 @BOTH
 @every_loop
 async def test_exception_in_on_open_ends_the_connection_with_1011(role: Role) -> None:

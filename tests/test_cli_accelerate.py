@@ -64,7 +64,7 @@ def test_program_runs_as_python_runs_it(tmp_path: Path, kind: str) -> None:
     written(tmp_path / "package", TELLS, "module.py")
     written(tmp_path, TELLS, "tells.py")
     (tmp_path / "link").symlink_to(app)
-    py_compile.compile(app, tmp_path / "bytecode.pyc")
+    py_compile.compile(app, str(tmp_path / "bytecode.pyc"))
     with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
         archive.writestr("__main__.py", TELLS)
     words = {

@@ -286,6 +286,7 @@ class ServerHandshake:
             The answer.
 
         Raises:
+            TypeError: a body that is not bytes.
             ValueError: a status that has another meaning, or that has no body
                 but is given one; a header that is no proper one, or not the
                 caller's to set.
@@ -293,6 +294,8 @@ class ServerHandshake:
         """
         if not 200 <= status <= 599:
             raise ValueError(f"status must be in 200..599, got {status}")
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            raise TypeError(f"body must be bytes, got {type(body).__name__}")
         extra = Headers(headers)
         refuse_headers(extra, MESSAGE_HEADERS)
         # RFC 9110 section 7.8: "A sender of Upgrade MUST also send an

@@ -228,7 +228,8 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             if self._arrival.is_awaited:
                 await self._another_arrival()
             else:
-                await self._arrival.again()
+                self._arrival = self._arrival.again()
+                await self._arrival
         event = events.popleft()
         if self._reading_paused and self._has_room():
             self.resume_reading()

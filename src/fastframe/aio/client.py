@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin
 
+from .._handshake_common import check_subprotocols
 from ..connection import Connection
 from ..errors import HandshakeError, InvalidResponse, InvalidURI, ProxyError, RejectedByServer
 from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Role
 from ..handshake import PRODUCT, ClientHandshake, Request
 from ..http_headers import Headers, HeadersLike, MultipleValues, parse_extensions
-from ..uri import parse_uri
+from ..uri import basic_authorization, parse_uri
 from .awaitable import AwaitableContext
 from .frame_log import LOGGERS
-from .options import check_limits, check_port, check_times, deflate_of
+from .options import check_limits, check_port, check_times, checked_headers, deflate_of
 from .protocol import SocketProtocol
 from .proxy import ProxyChoice
 from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
@@ -41,7 +42,8 @@ logger = LOGGERS[Role.CLIENT]
 
 MAX_REDIRECTS = 10
 _REDIRECTIONS = (301, 302, 303, 307, 308)
-_CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
+# What was meant for one server, credentials above all (RFC 9110 section 15.4).
+_FOR_ONE_HOST = ("authorization", "cookie", "host", "proxy-authorization")
 # Seconds: the first wait before connecting again, the factor to the next, the longest.
 _BACK_OFF = (1.0, 1.6, 60.0)
 
@@ -253,8 +255,6 @@ def _address(uri: WebSocketURI, options: ClientOptions) -> dict[str, Any]:
     if uri.secure:
         address.setdefault("ssl", ssl_module.create_default_context())
         address.setdefault("server_hostname", uri.host)
-    elif "ssl" in address or "server_hostname" in address:
-        raise ValueError("ssl and server_hostname are for wss:// URIs")
     return address
 
 
@@ -290,13 +290,15 @@ def _redirected(uri: str, location: str, options: ClientOptions) -> tuple[str, C
         raise InvalidResponse(f"redirection from {before.host} to an insecure URI on {after.host}")
     if options.sockets.get("sock") is not None:
         raise InvalidResponse(f"redirection to {after.host}, but the socket was given")
+    kept = Headers(options.handshake["extra_headers"])
     if (before.host, before.port, before.secure) == (after.host, after.port, after.secure):
-        return target, options
+        if after.username is None and before.username is not None and "Authorization" not in kept:
+            # An absolute URI as Location says nothing of them.
+            kept.add("Authorization", basic_authorization(before.username, before.password or ""))
+        return target, replace(options, handshake=options.handshake | {"extra_headers": kept})
     if options.sockets.get("path") is not None:
         raise InvalidResponse(f"redirection to {after.host}, but the socket was given")
-    # Credentials are for the server that they were meant for.
-    kept = Headers(options.handshake["extra_headers"])
-    fields = [(name, value) for name, value in kept.items() if name.lower() not in _CREDENTIALS]
+    fields = [(name, value) for name, value in kept.items() if name.lower() not in _FOR_ONE_HOST]
     handshake = options.handshake | {"extra_headers": fields}
     sockets = {"ssl": options.sockets["ssl"] if after.secure else None}
     return target, replace(options, handshake=handshake, sockets=sockets)
@@ -370,10 +372,14 @@ def connect(
         TypeError, ValueError: an option has an impossible value; at once.
         HandshakeError, OSError, TimeoutError: when it is awaited.
     """
-    parse_uri(uri)
-    if websocket_class is not None and not (
-        isinstance(websocket_class, type) and issubclass(websocket_class, WebSocket)
-    ):
+    if not parse_uri(uri).secure and (ssl is not None or server_hostname is not None):
+        raise ValueError("ssl and server_hostname are for wss:// URIs")
+    # Names and values that have to be proper ones.
+    Headers(
+        [(name, value) for name, value in (("Origin", origin), ("User-Agent", user_agent_header)) if value]
+    )
+    form: Any = WebSocketStream if websocket_class is None else websocket_class
+    if not (isinstance(form, type) and issubclass(form, (WebSocket, WebSocketStream))):
         raise TypeError(f"websocket_class must be a subclass of WebSocket, got {websocket_class!r}")
     check_port(port)
     check_times(
@@ -394,9 +400,9 @@ def connect(
     options = ClientOptions(
         handshake={
             "origin": origin,
-            "subprotocols": subprotocols,
+            "subprotocols": check_subprotocols(subprotocols),
             "deflate": deflate_of(compression),
-            "extra_headers": extra_headers,
+            "extra_headers": checked_headers(extra_headers),
             "user_agent_header": user_agent_header,
         },
         messages={
@@ -424,4 +430,4 @@ def connect(
         ),
         open_timeout=open_timeout,
     )
-    return _Connecting(uri, websocket_class or WebSocketStream, options)
+    return _Connecting(uri, form, options)

@@ -7,6 +7,7 @@ import contextvars
 from collections.abc import Awaitable, Callable, Set
 from typing import Any
 
+from ..connection import State
 from ..errors import ConnectionClosed
 from ..frames import CloseCode, Role
 from .frame_log import LOGGERS
@@ -92,8 +93,9 @@ class Handlers:
             stream.transport.abort()
             return
         error = task.exception()
-        # The peer's end is no failure of the handler.
-        if error is None or isinstance(error, ConnectionClosed):
+        # The peer's end is no failure of the handler; that of another connection is one.
+        is_end = isinstance(error, ConnectionClosed) and stream.ready_state is not State.OPEN
+        if error is None or is_end:
             stream.shut_down(CloseCode.NORMAL_CLOSURE, "")
         else:
             _failed(stream, error)

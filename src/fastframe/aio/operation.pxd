@@ -14,7 +14,8 @@ cdef class Arrival:
     cdef public bint _asyncio_future_blocking
     cdef object _callback
     cdef object _context
-    cdef bint _is_cancelled
+    cdef tuple _cancelled_with
+    cdef bint _is_spent
     cdef object _loop
     cdef public bint is_awaited
 

@@ -89,7 +89,9 @@ Coroutine.register(Operation)
 class Arrival:
     """The next read that brings something; `wake` runs the task that waits for it, there and then.
 
-    One object, to be awaited again and again.
+    One object, to be awaited again and again, until the loop has still to tell
+    a task of it: that task may be cancelled meanwhile, and so may another one
+    that waits by then, each by what it waits for.
 
     A future would have the event loop run it at its next turn: another object,
     another turn, and another poll of the system. Nothing else can run in
@@ -106,21 +108,30 @@ class Arrival:
         is_awaited: somebody waits, or is just about to.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_is_cancelled", "_loop", "is_awaited")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_cancelled_with",
+        "_context",
+        "_is_spent",
+        "_loop",
+        "is_awaited",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._asyncio_future_blocking = False
         self._callback: Callable[[Any], object] | None = None
         self._context: Context | None = None
-        self._is_cancelled = False
+        self._is_spent = False
+        self._cancelled_with: tuple[object, ...] = ()
         self.is_awaited = False
 
     def again(self) -> Arrival:
-        """Return itself, to be awaited anew."""
-        self._is_cancelled = False
-        self.is_awaited = True
-        return self
+        """Return what is to be awaited from now on: itself, or another one in its stead."""
+        arrival = Arrival(self._loop) if self._is_spent else self
+        arrival.is_awaited = True
+        return arrival
 
     def wake(self) -> None:
         """Something has come; if nobody waits, do nothing."""
@@ -130,16 +141,20 @@ class Arrival:
         if callback is None:
             return
         if context is None:
-            self._loop.call_soon(callback, DONE)
+            self._tell_later(callback, DONE, None)
             return
         try:
             context.run(callback, DONE)
         except RuntimeError:
             # It was refused: another task is running, or something else in this one's context.
-            self._loop.call_soon(callback, DONE, context=context)
+            self._tell_later(callback, DONE, context)
         except (KeyboardInterrupt, SystemExit) as error:
             # They are to end the loop, not the connection that the call came from.
             self._loop.call_soon(throw, error)
+
+    def _tell_later(self, callback: Callable[[Any], object], future: object, context: Context | None) -> None:
+        self._is_spent = True
+        self._loop.call_soon(callback, future, context=context)
 
     # What a task calls.
 
@@ -165,19 +180,19 @@ class Arrival:
 
     def cancel(self, msg: object = None) -> bool:
         """See `asyncio.Future`."""
-        callback = self._callback
+        callback, context = self._callback, self._context
         if callback is None:
             return False
-        self._is_cancelled = True
+        # Who has cancelled may look for these words, to know its own cancellation.
+        self._cancelled_with = () if msg is None else (msg,)
         self.is_awaited = False
-        self._loop.call_soon(callback, self, context=self._context)
         self._callback = self._context = None
+        self._tell_later(callback, self, context)
         return True
 
     def result(self) -> None:
         """See `asyncio.Future`."""
-        if self._is_cancelled:
-            raise asyncio.CancelledError
+        raise asyncio.CancelledError(*self._cancelled_with)
 
 
 def throw(error: BaseException) -> None:

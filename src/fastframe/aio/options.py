@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import TYPE_CHECKING
 
+from .._handshake_common import HANDSHAKE_HEADERS, refuse_headers
 from ..deflate import PerMessageDeflate
+from ..http_headers import Headers
 
-__all__ = ["check_callables", "check_limits", "check_port", "check_times", "deflate_of"]
+if TYPE_CHECKING:
+    from ..http_headers import HeadersLike
+
+__all__ = [
+    "check_callables",
+    "check_limits",
+    "check_port",
+    "check_times",
+    "checked_headers",
+    "deflate_of",
+]
 
 
 def check_limits(*, max_size: object, max_fragments: object, backlog: object = 1, **in_bytes: object) -> None:
@@ -57,9 +70,9 @@ def check_times(
 
 def _check_seconds(name: str, value: object) -> None:
     # Read from the environment it is a string, and strings are compared with numbers much later.
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    if not 0 <= value < math.inf:
+    if not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a finite number of seconds, at least 0, got {value!r}")
 
 
@@ -82,6 +95,17 @@ def check_callables(**functions: object) -> None:
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be a function, got {function!r}")
+
+
+def checked_headers(extra_headers: HeadersLike) -> Headers:
+    """Header fields of the caller's, read once.
+
+    Raises:
+        ValueError: one is no proper one, or not the caller's to set.
+    """
+    headers = Headers(extra_headers)
+    refuse_headers(headers, HANDSHAKE_HEADERS)
+    return headers
 
 
 def _check_whole(name: str, value: object, least: int = 0) -> None:

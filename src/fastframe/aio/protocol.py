@@ -217,9 +217,12 @@ class SocketProtocol(SocketFacts):
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.lost(exc)
-        if self.connection is not None:
-            self._end(self.connection, exc)
-        self._owner.gone(self)
+        try:
+            if self.connection is not None:
+                self._end(self.connection, exc)
+        finally:
+            # Even where the loop is ended by what was called: a server that is closed waits for it.
+            self._owner.gone(self)
 
     def _end(self, connection: Connection, exc: Exception | None) -> None:
         if not self._explanation and exc is not None:

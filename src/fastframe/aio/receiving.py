@@ -130,8 +130,27 @@ class ReceivingForm(SocketProtocol):
             ConnectionClosed, RuntimeError: as `recv`.
         """
         if self._chunks is not None and not self._arrival.is_awaited:
-            self._chunks.abandon()
+            self._give_up(self._chunks)
         return self._wait()
+
+    def _give_up(self, chunks: MessageChunks) -> None:
+        """Who took a message in chunks takes the rest no more; one that has not begun is left whole."""
+        if chunks.has_begun:
+            chunks.abandon()
+        else:
+            chunks.detach()
+            self._chunks = None
+
+    def _taker(self) -> MessageChunks | None:
+        """Who takes the message under way, or the next one, in chunks."""
+        chunks = self._chunks
+        if chunks is None or chunks.is_complete:
+            return None
+        if not chunks.has_begun and not self._arrival.is_awaited:
+            # Nobody waits for it: a time limit was over, perhaps.
+            self._give_up(chunks)
+            return None
+        return chunks
 
     def anything(self) -> Arrival:
         """To be awaited for anything to be received: the application has taken all there was.
@@ -152,7 +171,8 @@ class ReceivingForm(SocketProtocol):
             raise RuntimeError("another coroutine is receiving from this WebSocket already")
         if self._reading_paused:
             self.resume_reading()
-        return self._arrival.again()
+        arrival = self._arrival = self._arrival.again()
+        return arrival
 
     def attach(self, chunks: MessageChunks) -> Arrival | None:
         """Give the next message to `chunks`.
@@ -165,9 +185,10 @@ class ReceivingForm(SocketProtocol):
         """
         if self._arrival.is_awaited:
             self._wait()  # which refuses
-        if self._chunks is not None:
-            self._chunks.abandon()
-            if not (self._messages or self._chunks.is_complete):
+        before = self._chunks
+        if before is not None:
+            self._give_up(before)
+            if before.has_begun and not (self._messages or before.is_complete):
                 return self._wait()
         self._chunks = chunks
         if self._messages:
@@ -185,8 +206,9 @@ class ReceivingForm(SocketProtocol):
     def _deliver(self, messages: list[str | bytes], size: int) -> None:
         if self._is_deaf:
             return
-        if self._chunks is not None and not self._chunks.is_complete:
-            self._chunks.finish(messages[0])
+        chunks = None if self._chunks is None else self._taker()
+        if chunks is not None:
+            chunks.finish(messages[0])
             messages = messages[1:]
         if messages:
             self._queue(messages, size)
@@ -219,10 +241,10 @@ class ReceivingForm(SocketProtocol):
 
     def _add_chunk(self, connection: Connection) -> bool:
         """Give what has come of a message under way to who takes it in chunks; tell whether it is any."""
-        chunks, is_awaited = self._chunks, self._arrival.is_awaited
+        chunks, is_awaited = self._taker(), self._arrival.is_awaited
         if self._is_deaf:
             connection.take_chunk()
-        elif chunks is None or chunks.is_complete:
+        elif chunks is None:
             if not is_awaited and connection.retained > self._settings.max_queue:
                 self._has_enough()
         else:

@@ -8,23 +8,28 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from .._handshake_common import HANDSHAKE_HEADERS, refuse_headers
 from ..connection import Connection
 from ..errors import InvalidRequest
 from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Close, CloseCode, Role
 from ..handshake import PRODUCT, Request, Response, ServerHandshake
-from ..http_headers import Headers, HeadersLike
 from .awaitable import AwaitableContext
 from .deadlines import Deadlines
 from .frame_log import LOGGERS
 from .handlers import Handlers
 from .listening import Listener, accepts_for
-from .options import check_callables, check_limits, check_port, check_times, deflate_of
+from .options import (
+    check_callables,
+    check_limits,
+    check_port,
+    check_times,
+    checked_headers,
+    deflate_of,
+)
 from .protocol import SocketProtocol
 from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
 from .stream import WebSocketStream
 from .waiters import let_go
-from .websocket import WebSocket
+from .websocket import FAILURES, WebSocket
 
 if TYPE_CHECKING:
     import re
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     import ssl as ssl_module
 
     from ..deflate import PerMessageDeflate
+    from ..http_headers import Headers, HeadersLike
 
 __all__ = ["Server", "serve"]
 
@@ -83,7 +89,7 @@ class _ServerOpening:
             return
         try:
             verdict = process_request(self._protocol, request)
-        except Exception as error:  # noqa: BLE001
+        except FAILURES as error:
             self._failed(error)
             return
         if inspect.isawaitable(verdict):
@@ -96,7 +102,9 @@ class _ServerOpening:
     async def _wait(self, request: Request, verdict: Awaitable[Response | None]) -> None:
         try:
             response = await verdict
-        except Exception as error:  # noqa: BLE001
+        except FAILURES as error:
+            if self._answered and isinstance(error, asyncio.CancelledError):
+                raise  # by `lost`
             self._failed(error)
             return
         self._protocol.resume_reading()
@@ -132,7 +140,7 @@ class _ServerOpening:
         logger.info("refused a handshake from %s: %s", self._protocol.remote_address, error)
         self._close_with(self._handshake.reject(error.status, error.headers, f"{error}\n".encode()))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         peer = self._protocol.remote_address
         logger.error("the opening handshake with %s failed", peer, exc_info=error)
         if self._handshake.response is None:
@@ -197,6 +205,8 @@ class Server:
         # Accepts in the stead of `_listening`, where it is faster.
         self._listener: Listener | None = None
         self._is_closing = False
+        # Cancelled when it stops listening.
+        self._stopped: asyncio.Future[None] = loop.create_future()
         self._openings: Deadlines[_ServerOpening] | None = None
         if options.open_timeout is not None:
             self._openings = Deadlines(loop, options.open_timeout, _ServerOpening.timed_out)
@@ -242,6 +252,7 @@ class Server:
             self._listener = Listener(self.loop, self.sockets, options["backlog"], self._new_connection)
 
     def _stop_listening(self) -> None:
+        self._stopped.cancel()
         if self._listener is not None:
             self._listener.close()
         if self._listening is not None:
@@ -256,13 +267,11 @@ class Server:
         return () if self._listening is None else self._listening.sockets
 
     async def serve_forever(self) -> None:
-        """Serve until cancelled."""
-        assert self._listening is not None, "started by serve"
-        if self._listener is None:
-            await self._listening.serve_forever()
-            return
+        """Serve until cancelled, or closed, which cancels it, as that of `asyncio.Server`."""
+        # Which is not asked: from Python 3.12.1 on, cancelled, it waits for the connections to end,
+        # and it is `close` that ends them.
         try:
-            await self._listener.serve_forever()
+            await asyncio.shield(self._stopped)
         finally:
             self._stop_listening()
 
@@ -401,7 +410,7 @@ def serve(
         ),
         open_timeout=open_timeout,
         process_request=process_request,
-        extra_headers=extra_headers if callable(extra_headers) else _checked(extra_headers),
+        extra_headers=extra_headers if callable(extra_headers) else checked_headers(extra_headers),
     )
     sockets: dict[str, Any] = {"host": host, "port": port, "reuse_port": reuse_port}
     sockets |= {"path": path, "sock": sock, "ssl": ssl, "backlog": backlog}
@@ -415,9 +424,3 @@ def serve(
         return server
 
     return AwaitableContext(start, Server.close)
-
-
-def _checked(extra_headers: HeadersLike) -> Headers:
-    headers = Headers(extra_headers)
-    refuse_headers(headers, HANDSHAKE_HEADERS)
-    return headers

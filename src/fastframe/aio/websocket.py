@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..connection import OPEN
 from ..errors import ConnectionClosed
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from ..connection import Connection
     from .settings import Owner
 
-__all__ = ["WebSocket"]
+__all__ = ["FAILURES", "WebSocket"]
+
+FAILURES = (Exception, asyncio.CancelledError)
+"""What an application's function may fail with: the result of a future that was cancelled, too."""
 
 
 class CallbackForm(SocketProtocol):
@@ -119,7 +122,7 @@ class CallbackForm(SocketProtocol):
         self._corked = True
         try:
             self.on_open()
-        except Exception as error:  # noqa: BLE001
+        except FAILURES as error:
             self._failed(error)
         finally:
             self._corked = False
@@ -135,10 +138,10 @@ class CallbackForm(SocketProtocol):
                 if connection.state is not OPEN:
                     break
                 on_message(message)
-        except Exception as error:  # noqa: BLE001
+        except FAILURES as error:
             self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Any) -> None:
         if isinstance(error, ConnectionClosed) and self.ready_state is not OPEN:
             return
         self._logger.error("a callback of %r failed", self, exc_info=error)
@@ -146,11 +149,11 @@ class CallbackForm(SocketProtocol):
             self._begin_closing(self.connection, CloseCode.INTERNAL_ERROR)
         self._report(error)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: Any) -> None:
         self._has_erred = True
         try:
             self.on_error(error)
-        except Exception:
+        except FAILURES:
             self._logger.exception("on_error of %r failed", self)
 
     def _closed(self, connection: Connection) -> None:
@@ -162,7 +165,7 @@ class CallbackForm(SocketProtocol):
             self._report(connection.failure or self._closed_exception(connection))
         try:
             self.on_close(self.close_code or CloseCode.ABNORMAL_CLOSURE, self.close_reason or "", was_clean)
-        except Exception:
+        except FAILURES:
             self._logger.exception("on_close of %r failed", self)
 
     @property

@@ -101,6 +101,7 @@ def _script(path: str, absolute: str) -> Callable[[], None]:
             code = loader.source_to_code(loader.get_data(absolute), absolute)
     except (OSError, ImportError) as error:
         raise Failure(f"cannot run {path}: {describe(error)}") from None
+    assert code is not None, "these two loaders have it, or raise"
     return partial(_run, code, {"__file__": absolute, "__cached__": None, "__loader__": loader})
 
 
