@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 from aio_support import counted_writes, eventually, every_loop, spin
 from drop_ins.uvicorn.serving import Diary, Receive, Send, accept, echo, opened, serving
@@ -368,6 +369,51 @@ async def test_a_message_goes_to_those_who_still_wait_for_it(cancelled: int) -> 
         await peer.send(message(b"2"))
         await eventually(lambda: received, "the other has the next")
     assert sorted(received) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("awaits_it", [True, False])
+@every_loop
+async def test_receive_goes_on_behind_one_that_was_cancelled(awaits_it: bool) -> None:
+    received: list[Any] = []
+
+    async def asking(scope: Any, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        receiving = asyncio.ensure_future(receive())
+        _, waiting = await asyncio.wait({receiving}, timeout=0.02)
+        receiving.cancel()
+        if awaits_it:
+            await asyncio.wait(waiting)
+        await send({"type": "websocket.send", "text": "who are you?"})
+        received.append((await receive())["bytes"])
+        received.append(receiving.cancelled())
+        received.append((await receive())["code"])
+
+    async with serving(asking) as running:
+        async with opened(running) as peer:
+            await peer.frame()
+            await peer.send(message(b"Bob"))
+            await eventually(lambda: len(received) == 2, "it is told")
+        await eventually(lambda: len(received) == 3, "it is told of the end")
+    assert received == [b"Bob", True, 1006]
+
+
+@every_loop
+async def test_scopes_of_anyio_know_their_own_cancellation() -> None:
+    received: list[Any] = []
+
+    async def patient(scope: Any, receive: Receive, send: Send) -> None:
+        await accept(receive, send)
+        for _ in range(2):
+            with anyio.move_on_after(0.02) as limit:
+                await receive()
+            received.append(limit.cancelled_caught)
+        received.append((await receive())["bytes"])
+
+    async with serving(patient) as running, opened(running) as peer:
+        await eventually(lambda: len(received) == 2, "it goes on")
+        await peer.send(message(b"a"))
+        await eventually(lambda: len(received) == 3, "it is told")
+    assert received == [True, True, b"a"]
 
 
 @asynccontextmanager
