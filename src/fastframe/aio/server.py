@@ -126,7 +126,7 @@ class _ServerOpening:
         except InvalidRequest as error:
             self._refuse(error)
             return
-        except Exception as error:  # noqa: BLE001
+        except FAILURES as error:
             self._failed(error)
             return
         self._done()
