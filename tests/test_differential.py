@@ -33,6 +33,14 @@ from fastframe import Close, CloseCode, Opcode, Ping, Pong, Role
 ROLES = st.sampled_from(list(Role))
 TEXTS = st.text(max_size=40) | st.text("aä你🌍", max_size=300)
 PAYLOADS = st.binary(max_size=40) | st.binary(max_size=200).map(lambda data: data * 3)
+# Longer than what the kernels look at in one go: whole code points, cut ones, and anything, over and over.
+RUNS = st.builds(
+    lambda unit, times, end: unit * times + end,
+    st.sampled_from([b"\xc3", b"\xf4", b"\xe1\x80", b"\xf1\x80\x80", "aé".encode(), "🌍".encode()])
+    | st.binary(min_size=1, max_size=4),
+    st.integers(1, 40_000),
+    st.binary(max_size=4),
+)
 CONTROL = st.binary(max_size=125)
 CLOSES = st.builds(
     Close,
@@ -248,8 +256,11 @@ def test_valid_streams_mean_the_same_to_websockets_and_wsproto(
     assert items == by_wsproto(role, wire)
 
 
-@given(data=st.binary(max_size=100) | st.text(max_size=50).map(str.encode), before=TEXTS, places=PLACES)
+@given(
+    data=st.binary(max_size=100) | st.text(max_size=50).map(str.encode) | RUNS, before=TEXTS, places=PLACES
+)
 @example(data=b"\xed\xa0\x80", before="", places=[1])
+@example(data=b"\xc3" * 16384 + b"a", before="", places=[])
 @example(data=b"\xf4\x90\x80\x80", before="x" * 63, places=[64])
 def test_utf8_is_accepted_exactly_when_decode_accepts_it(
     codec: ModuleType, data: bytes, before: str, places: list[int]

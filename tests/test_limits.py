@@ -14,7 +14,7 @@ from linear import assert_linear
 from traced import traced
 from wire import data_frame, single_bytes
 
-from fastframe import MessageTooBig, ProtocolError, Role
+from fastframe import InvalidUtf8, MessageTooBig, ProtocolError, Role
 
 MIB = 1024 * 1024
 LONGEST = 2**63 - 1
@@ -201,6 +201,23 @@ def test_one_byte_reads_of_a_large_frame_take_linear_time(codec: ModuleType, nam
         return read
 
     assert_linear(reading, 100_000, rounds=3)
+
+
+@pytest.mark.parametrize("unit", [b"\xc3", b"\xf1\x80\x80"])
+@pytest.mark.parametrize("before", [b"", b"a"])
+def test_rows_of_cut_code_points_take_linear_time(codec: ModuleType, unit: bytes, before: bytes) -> None:
+    def reading(size: int) -> Callable[[], object]:
+        text = before + unit * (size // len(unit)) + b"a"
+        wire = data_frame(Role.CLIENT, 1, text)
+
+        def read() -> None:
+            assert codec.is_valid_utf8(text) is False
+            with pytest.raises(InvalidUtf8):
+                codec.MessageDecoder(Role.CLIENT, max_message_size=None).receive(wire)
+
+        return read
+
+    assert_linear(reading, 500_000, rounds=3)
 
 
 def test_many_small_messages_in_one_read_take_linear_time(codec: ModuleType) -> None:

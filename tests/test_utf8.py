@@ -139,6 +139,17 @@ def test_large_text_is_judged_to_its_last_byte(codec: ModuleType, kind: str, siz
         assert_verdict(codec, broken, bad, REJECT)
 
 
+@pytest.mark.parametrize("unit", [b"\xc3", b"\xff", b"\xe1\x80", b"\xf1\x80\x80"])
+@pytest.mark.parametrize("size", [16383, 16384, 16385, 65537])
+@pytest.mark.parametrize("end", [b"", b"a", b"\x80"])
+def test_row_of_code_points_that_are_cut_short_is_not_valid(
+    codec: ModuleType, unit: bytes, size: int, end: bytes
+) -> None:
+    for before in (b"", b"abc"):
+        data = before + (unit * size)[:size] + end
+        assert_verdict(codec, data, *scan(data))
+
+
 @pytest.mark.parametrize("kind", TEXTS)
 def test_validator_resumes_at_every_cut(codec: ModuleType, kind: str) -> None:
     data = filler(kind, 150)

@@ -69,7 +69,7 @@ class Choices:
         return (alphabet * (size // len(alphabet) + 1))[:size]
 
     def payload(self, large: bool = False) -> bytes:
-        """Raw bytes, valid text, nearly valid text, or a run of one byte."""
+        """Raw bytes, valid text, nearly valid text, or a run of some bytes."""
         kind = self.byte()
         if kind < 0x60:
             return self.take(kind % 32)
@@ -80,7 +80,12 @@ class Choices:
             if text:
                 text[self.below(len(text))] ^= self.byte()
             return bytes(text)
-        return bytes([self.byte()]) * self.pick([*SIZES, *LARGE_SIZES] if large else SIZES)
+        sizes = [*SIZES, *LARGE_SIZES] if large else SIZES
+        if kind < 0xE8:
+            return bytes([self.byte()]) * self.pick(sizes)
+        # What is wrong for longer than kernels look at in one go, and then something else.
+        unit, end, size = self.take(1 + kind % 4), self.take(kind // 4 % 4), self.pick(sizes)
+        return (unit * size)[:size] + end
 
     def cut(self, data: bytes) -> list[bytes]:
         """`data` in pieces: whole, a byte at a time, or cut anywhere."""

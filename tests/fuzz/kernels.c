@@ -96,9 +96,23 @@ static void fuzz_mask(const ff_kernels *kernel, input in) {
     free(out);
 }
 
+/* The text as it is; for some choices its first bytes over and over before the rest, for a stretch of
+ * ff_utf8_prefix or two: no input is that long. */
+static uint8_t *text_of(const input *in, size_t first, size_t second, size_t *n) {
+    size_t unit = first % 4 + 1, run = (first / 4 % 2 + 1) * FF_UTF8_STRETCH + second % 16 - 8;
+    *n = in->size;
+    if (first < 0xE0 || in->size < unit) return copied(in->data, in->size);
+    *n = run + in->size - unit;
+    uint8_t *p = malloc(*n);
+    if (p == NULL) abort();
+    for (size_t i = 0; i < run; i++) p[i] = in->data[i % unit];
+    memcpy(p + run, in->data + unit, in->size - unit);
+    return p;
+}
+
 static void fuzz_utf8(const ff_kernels *kernel, input in) {
-    size_t first = next_byte(&in), second = next_below(&in, 65536), n = in.size;
-    uint8_t *p = copied(in.data, n);
+    size_t first = next_byte(&in), second = next_below(&in, 65536), n;
+    uint8_t *p = text_of(&in, first, second, &n);
     size_t prefix = reference_prefix(p, n), bad = reference_bad_byte(p, n);
     size_t got = ff_utf8_prefix(kernel->utf8_valid, p, n);
     EXPECT((got == n) == (prefix == n) && got <= prefix);

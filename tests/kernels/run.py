@@ -107,6 +107,8 @@ def run(target: Target, cases: str, folder: Path) -> bool:
         [*emulator, str(binary)], input=cases, capture_output=True, text=True, timeout=900, check=False
     )
     print(result.stdout + result.stderr, end="")
+    if result.returncode < 0:
+        print(f"ended by signal {-result.returncode}")
     return result.returncode == 0
 
 

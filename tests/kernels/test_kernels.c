@@ -203,6 +203,29 @@ static void test_utf8(uint8_t *a, uint8_t *b) {
     check_utf8(b, ROOM);
 }
 
+/* Code points that are cut short, each by the next, for as long as a stretch of ff_utf8_prefix and longer. */
+static void test_rows(uint8_t *a) {
+    static const char *const units[] = {"\xC0", "\xC3", "\xE0", "\xED", "\xF1", "\xFF",
+                                        "\xE1\x80", "\xF1\x80", "\xF1\x80\x80", "\xC3\xF1\x80\xE1"};
+    static const char *const ends[] = {"", "a", "\x80", "\xA9\xA9\xA9", "abc\xC3"};
+    alarm(300); /* what never returns is to fail */
+    for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
+        for (size_t stretches = 1; stretches <= 3; stretches++) {
+            for (size_t row = stretches * FF_UTF8_STRETCH - 4; row <= stretches * FF_UTF8_STRETCH + 4; row++) {
+                for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+                    size_t before = random32() % 3, size = strlen(ends[e]), n = before + row + size;
+                    uint8_t *p = a + ROOM - n;
+                    memset(p, 'a', before);
+                    for (size_t i = 0; i < row; i++) p[before + i] = (uint8_t)units[u][i % strlen(units[u])];
+                    memcpy(p + before + row, ends[e], size);
+                    check_utf8(p, n);
+                }
+            }
+        }
+    }
+    alarm(0);
+}
+
 static size_t read_hex(const char *hex, uint8_t *out) {
     size_t n = 0;
     unsigned byte;
@@ -263,6 +286,7 @@ int main(void) {
         unsigned long before = checks;
         test_mask(a, b);
         test_utf8(a, b);
+        test_rows(a);
         EXPECT(ff_choose_kernels(kernel->name) == kernel, "not chosen by its name");
         printf("%s: %lu checks\n", kernel->name, checks - before);
     }

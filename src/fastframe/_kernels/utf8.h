@@ -372,7 +372,8 @@ FF_INLINE size_t ff_utf8_prefix(int (*valid)(const uint8_t *, size_t), const uin
     while (i < end) {
         size_t stretch = end - i;
         if (stretch > FF_UTF8_STRETCH) stretch = ff_utf8_boundary(p + i, FF_UTF8_STRETCH);
-        if (FF_UNLIKELY(!valid(p + i, stretch))) return i + ff_utf8_scan(p + i, stretch);
+        /* No stretch at all: the next code point cuts the one at i short, and so it goes on for longer than a stretch. */
+        if (FF_UNLIKELY(stretch == 0 || !valid(p + i, stretch))) return i + ff_utf8_scan(p + i, stretch);
         i += stretch;
     }
     return end;
