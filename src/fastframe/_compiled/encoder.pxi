@@ -245,7 +245,7 @@ cdef class FrameEncoder:
         open_payload(&source, payload, first)
         try:
             check_length(first, source.size)
-            # A new block of keys runs code of Python's, which may come back to this encoder: before room is made.
+            # Before room is made: fetching keys runs code of Python's, which may come back to this encoder.
             if self.masked:
                 key = new_key(&self.keys)
             self.reserve(ff_header_size(source.size, self.masked) + source.size)

@@ -119,8 +119,8 @@ cdef extern from *:
     #endif
     }
 
-    /* As _PyBytes_Resize, which frees the object, too, where memory ends: for bytes that nobody else has seen,
-     * so that they have no hash. */
+    /* As _PyBytes_Resize, which frees the object, too, where memory ends; for bytes that nobody else has
+     * seen, so that they have no hash. */
     static PyObject *ff_resized_bytes(PyObject *bytes, size_t size) {
     #ifdef Py_TRACE_REFS /* such an interpreter has to be told of an object that moves */
         return _PyBytes_Resize(&bytes, (Py_ssize_t)size) ? NULL : bytes;
