@@ -83,11 +83,11 @@ class FrameDecoder:
             ValueError: `size` is not in 0 to the bytes in `data`.
             TypeError: `data` has no buffer.
         """
-        error = self._error
-        if error is not None:
-            if isinstance(error, ProtocolError):
-                error.decoded = []
-            raise error.with_traceback(None)
+        ended_by = self._error
+        if ended_by is not None:
+            if isinstance(ended_by, ProtocolError):
+                ended_by.decoded = []
+            raise ended_by.with_traceback(None)
         if self._busy:
             raise _mistakes.reentered()
         received = received_bytes(data, size)
