@@ -186,7 +186,6 @@ class MessageDecoder:
         """
         self._begin_call()
         received = received_bytes(data, size)
-        self._release_view()
         return self._decoded(self._decode, received)
 
     def get_buffer(self, minimum: int = 1) -> memoryview | None:
@@ -235,7 +234,6 @@ class MessageDecoder:
         room = len(self._payload) - self._have
         if not 0 <= size <= room:
             raise _mistakes.size_out_of_range(size, room)
-        self._release_view()
         return self._decoded(self._advance, size)
 
     def take_chunk(self) -> str | bytes | None:
@@ -282,6 +280,8 @@ class MessageDecoder:
         items: list[Item] = []
         self._busy = True
         try:
+            # Here, as it may make an exception, and that may start a collection, which runs anybody's code.
+            self._release_view()
             decode(part, items)
         except BaseException as error:
             self._end(error)
