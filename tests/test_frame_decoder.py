@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from types import ModuleType
@@ -146,6 +147,27 @@ def test_error_is_raised_again_with_nothing_decoded(codec: ModuleType, decoder_n
             decoder.receive(more)
         assert again.value is first.value is decoder.error
         assert again.value.decoded == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_interrupted_decoder_does_not_go_on(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    # In the pure half alone there is something to put an interrupt into.
+    pure = importlib.import_module("fastframe._codec_py_frame_decoder")
+    read_header, calls = pure.read_header, iter(range(100))
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            raise error
+        return read_header(*arguments)
+
+    monkeypatch.setattr(pure, "read_header", interrupted)
+    decoder = pure.FrameDecoder(Role.CLIENT)
+    frames = data_frame(Role.CLIENT, 2, b"x") * 4
+    for data in (frames[:-1], frames[-1:], b""):
+        with pytest.raises(type(error)) as caught:
+            decoder.receive(data)
+        assert caught.value is error is decoder.error
+    assert decoder.retained == 0
 
 
 @pytest.mark.parametrize("name", ["FrameDecoder", "MessageDecoder", "FrameEncoder"])

@@ -130,8 +130,14 @@ def test_inflate_protocol_error_carries_what_was_decoded(codec: ModuleType) -> N
     assert error.decoded == []
 
 
+class BytesAndMore(bytes):
+    pass
+
+
 @pytest.mark.parametrize(
-    "result", [None, 5, "text", [1], object()], ids=["None", "int", "str", "list", "object"]
+    "result",
+    [None, 5, "text", [1], object(), bytearray(b"hi"), BytesAndMore(b"hi")],
+    ids=["None", "int", "str", "list", "object", "bytearray", "subclass"],
 )
 @pytest.mark.parametrize("opcode", [1, 2])
 def test_inflate_returning_no_bytes_is_a_type_error(codec: ModuleType, opcode: int, result: Any) -> None:
@@ -139,6 +145,7 @@ def test_inflate_returning_no_bytes_is_a_type_error(codec: ModuleType, opcode: i
     wire = data_frame(Role.CLIENT, opcode, b"zipped", rsv=4)
     with pytest.raises(TypeError) as caught:
         decoder.receive(wire)
+    assert str(caught.value) == f"inflate must return bytes, got {type(result).__name__}"
     assert decoder.error is caught.value
     with pytest.raises(TypeError) as again:
         decoder.receive(wire)

@@ -234,6 +234,27 @@ def test_validator_decode_assembles_the_code_point(codec: ModuleType, character:
         assert (validator.state, validator.codepoint) == (0, ord(character))
 
 
+@pytest.mark.parametrize(
+    ("data", "codepoints"),
+    [
+        ("c3 41 41", [3, 3, 3]),
+        ("41 ff 80", [0x41, 0x41, 0x41]),
+        ("e4 bd e4", [4, 0x13D, 0x13D]),
+        ("f4 90 80", [4, 4, 4]),
+        ("c0", [0]),
+    ],
+)
+def test_validator_decode_leaves_the_code_point_alone_once_a_byte_is_wrong(
+    codec: ModuleType, data: str, codepoints: list[int]
+) -> None:
+    validator, seen = codec.Utf8Validator(), []
+    for byte in bytes.fromhex(data):
+        validator.decode(byte)
+        seen.append(validator.codepoint)
+    assert validator.state == codec.Utf8Validator.UTF8_REJECT
+    assert seen == codepoints
+
+
 def test_validator_mixes_decode_and_validate(codec: ModuleType) -> None:
     validator = codec.Utf8Validator()
     assert validator.decode(0xE4) == 3

@@ -439,8 +439,15 @@ class FrameEncoder:
     def _append(self, first: int, payload: Buffer | str) -> None:
         content = _payload_bytes(first, payload)
         if self._keys is None:
-            self._buffer += header_bytes(first, len(content), 0)
-            self._buffer += content
+            buffer = self._buffer
+            before = len(buffer)
+            header = header_bytes(first, len(content), 0)
+            try:
+                buffer += header
+                buffer += content
+            except BaseException:
+                del buffer[before:]
+                raise
             return
         header = header_bytes(first, len(content), MASK)
         key = self._keys.take()

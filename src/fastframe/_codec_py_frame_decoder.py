@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _mistakes
 from ._codec_py_header import OPCODES, expectation, read_header, received_bytes
 from ._codec_py_kernels import masked
 from .errors import ProtocolError
@@ -37,7 +38,7 @@ class FrameDecoder:
         ValueError: a negative limit.
     """
 
-    __slots__ = ("_error", "_expected", "_held", "_wanted")
+    __slots__ = ("_busy", "_error", "_expected", "_held", "_wanted")
 
     def __init__(
         self,
@@ -50,14 +51,15 @@ class FrameDecoder:
     ) -> None:
         allowed_bits = bool(rsv1) << 2 | bool(rsv2) << 1 | bool(rsv3)
         self._expected = expectation(role, max_frame_size, allowed_bits)
-        self._error: ProtocolError | None = None
+        self._error: BaseException | None = None
+        self._busy = False
         # An unfinished frame as it came, and its size once that is known.
         self._held = bytearray()
         self._wanted = 0
 
     @property
-    def error(self) -> ProtocolError | None:
-        """The violation that ended the decoding, if there was one."""
+    def error(self) -> BaseException | None:
+        """What ended the decoding, if something did: a violation, an interrupt, no memory."""
         return self._error
 
     @property
@@ -81,26 +83,36 @@ class FrameDecoder:
             ValueError: `size` is not in 0 to the bytes in `data`.
             TypeError: `data` has no buffer.
         """
-        if self._error is not None:
-            self._error.decoded = []
-            raise self._error.with_traceback(None)
+        ended_by = self._error
+        if ended_by is not None:
+            if isinstance(ended_by, ProtocolError):
+                ended_by.decoded = []
+            raise ended_by.with_traceback(None)
+        if self._busy:
+            raise _mistakes.reentered()
         received = received_bytes(data, size)
-        if self._held:
-            self._held += received
-            if len(self._held) < self._wanted:
-                return []
-            received = bytes(self._held)
-            self._held = bytearray()
         frames: list[Frame] = []
+        self._busy = True
         try:
             self._decode(received, frames)
-        except ProtocolError as error:
-            error.decoded = [*frames]
+        except BaseException as error:
+            # An interrupt too, and the end of memory: what came after the place where it struck is lost.
             self._error = error
+            self._held = bytearray()
+            if isinstance(error, ProtocolError):
+                error.decoded = [*frames]
             raise
+        finally:
+            self._busy = False
         return frames
 
     def _decode(self, data: bytes, frames: list[Frame]) -> None:
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:
+                return
+            data = bytes(self._held)
+            self._held = bytearray()
         position, end = 0, len(data)
         self._wanted = 0
         while position < end:

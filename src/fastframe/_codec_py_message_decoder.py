@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Item: TypeAlias = str | bytes | Ping | Pong | Close
     Inflate: TypeAlias = Callable[[bytes, int | None], bytes]
     _Part = TypeVar("_Part", bytes, int)
+    _Result = TypeVar("_Result")
 else:
     from ._records import final
 
@@ -139,7 +140,7 @@ class MessageDecoder:
 
     @property
     def error(self) -> BaseException | None:
-        """What ended the decoding, if something did: a violation, or what `inflate` raised."""
+        """What ended the decoding, if something did: a violation, what `inflate` raised, no memory."""
         return self._error
 
     @property
@@ -185,8 +186,7 @@ class MessageDecoder:
         """
         self._begin_call()
         received = received_bytes(data, size)
-        self._release_view()
-        return self._guarded(self._decode, received)
+        return self._decoded(self._decode, received)
 
     def get_buffer(self, minimum: int = 1) -> memoryview | None:
         """Lend the memory where the next bytes of the payload under way belong.
@@ -202,21 +202,16 @@ class MessageDecoder:
 
         Raises:
             ValueError: `minimum` is not positive.
+            MemoryError: from now on at every call that decodes.
         """
-        if self._busy:
-            raise _mistakes.reentered()
         if minimum < 1:
             raise _mistakes.not_positive("minimum", minimum)
+        if self._busy:
+            raise _mistakes.reentered()
         self._release_view()
-        missing = self._missing
-        if missing < minimum:
+        if self._missing < minimum:
             return None
-        have = self._have
-        room = len(self._payload) - have
-        if room < missing and room < _ROOM_WANTED:
-            self._grow(min(missing - room, max(_TRUSTED_SIZE, have // 2)))
-        self._view = memoryview(self._payload)[have:]
-        return self._view
+        return self._guarded(self._lend)
 
     def received(self, size: int) -> list[Item]:
         """Decode what was written into the view of `get_buffer`.
@@ -239,8 +234,7 @@ class MessageDecoder:
         room = len(self._payload) - self._have
         if not 0 <= size <= room:
             raise _mistakes.size_out_of_range(size, room)
-        self._release_view()
-        return self._guarded(self._advance, size)
+        return self._decoded(self._advance, size)
 
     def take_chunk(self) -> str | bytes | None:
         """Take what has come of the message under way; what comes later of it is the message then.
@@ -249,15 +243,16 @@ class MessageDecoder:
             str or bytes, as the message would be, empty if nothing has come
             since; a code point that is cut waits for its end. None if no
             message is under way, or a compressed one, which is inflated whole.
+
+        Raises:
+            MemoryError: from now on at every call that decodes.
         """
         if self._busy:
             raise _mistakes.reentered()
         self._release_view()
         if self._opcode == _NO_MESSAGE or self._compressed or self._error is not None:
             return None
-        self._unmask()
-        chunk = self._take_whole_code_points()
-        return chunk if self._opcode == _BINARY or self._text_as_bytes else chunk.decode()
+        return self._guarded(self._chunk)
 
     def _begin_call(self) -> None:
         if self._busy:
@@ -268,6 +263,7 @@ class MessageDecoder:
                 error.decoded = []
             # Each raise would add to the traceback that the exception has already.
             raise error.with_traceback(None)
+        self._control_frames = 0
 
     def _release_view(self) -> None:
         view = self._view
@@ -280,16 +276,15 @@ class MessageDecoder:
             except BufferError:
                 pass
 
-    def _guarded(self, decode: Callable[[_Part, list[Item]], None], part: _Part) -> list[Item]:
+    def _decoded(self, decode: Callable[[_Part, list[Item]], None], part: _Part) -> list[Item]:
         items: list[Item] = []
-        self._control_frames = 0
         self._busy = True
         try:
+            # Here, as it may make an exception, and that may start a collection, which runs anybody's code.
+            self._release_view()
             decode(part, items)
         except BaseException as error:
-            # An interrupt too: what came after the place where it struck is lost.
-            self._error = error
-            self._forget()
+            self._end(error)
             if isinstance(error, ProtocolError):
                 error.decoded = [*items]
                 error.last_frames = self.last_frames
@@ -297,6 +292,21 @@ class MessageDecoder:
         finally:
             self._busy = False
         return items
+
+    def _guarded(self, act: Callable[[], _Result]) -> _Result:
+        self._busy = True
+        try:
+            return act()
+        except BaseException as error:
+            self._end(error)
+            raise
+        finally:
+            self._busy = False
+
+    def _end(self, error: BaseException) -> None:
+        # An interrupt too, and the end of memory: what came after the place where it struck is lost.
+        self._error = error
+        self._forget()
 
     def _forget(self) -> None:
         # The beginning of a header, or of a control frame, as it came.
@@ -476,7 +486,16 @@ class MessageDecoder:
             raise _violations.text_not_utf8(chunk[index], self._taken + start + index)
         self._utf8 = state
 
-    def _take_whole_code_points(self) -> bytes:
+    def _lend(self) -> memoryview:
+        missing, have = self._missing, self._have
+        room = len(self._payload) - have
+        if room < missing and room < _ROOM_WANTED:
+            self._grow(min(missing - room, max(_TRUSTED_SIZE, have // 2)))
+        self._view = memoryview(self._payload)[have:]
+        return self._view
+
+    def _chunk(self) -> str | bytes:
+        self._unmask()
         end = self._have
         if self._utf8 != UTF8_ACCEPT:
             # RFC 3629 section 3: a code point begins where a byte is C0 or more.
@@ -487,7 +506,7 @@ class MessageDecoder:
         self._payload = self._payload[end : self._have]
         self._have = self._masked_from = len(self._payload)
         self._taken += end
-        return chunk
+        return chunk if self._opcode == _BINARY or self._text_as_bytes else chunk.decode()
 
     def _grow(self, size: int) -> None:
         """Add `size` zeros to the memory of the payload under way."""
@@ -520,7 +539,7 @@ class MessageDecoder:
         assert self._inflate is not None, "rsv1 is a violation without inflate"
         limit = self._max_message_size
         message = self._inflate(payload, limit)
-        if not isinstance(message, bytes):
+        if type(message) is not bytes:
             raise _mistakes.inflate_returned(message)
         if limit is not None and len(message) > limit:
             raise _violations.message_too_big(len(message), limit)

@@ -245,9 +245,10 @@ cdef class FrameEncoder:
         open_payload(&source, payload, first)
         try:
             check_length(first, source.size)
-            self.reserve(ff_header_size(source.size, self.masked) + source.size)
+            # Before room is made: fetching keys runs code of Python's, which may come back to this encoder.
             if self.masked:
                 key = new_key(&self.keys)
+            self.reserve(ff_header_size(source.size, self.masked) + source.size)
             end = self.output.data + self.output.size
             self.output.size += write_frame(end, first, &source, self.masked, key)
         finally:
@@ -258,4 +259,4 @@ cdef class FrameEncoder:
         cdef size_t wanted = self.output.size + size
         if wanted <= self.output.capacity:
             return 0
-        return landing_resize(&self.output, max(wanted, max(2 * self.output.capacity, self.expected)))
+        return landing_resize(&self.output, max(wanted, max(2 * self.output.size, self.expected)))

@@ -95,6 +95,7 @@ cdef class FrameDecoder:
         except BaseException as error:
             if self.busy:
                 self.error = error
+                self.in_payload = False
                 landing_clear(&self.landing)
                 raise with_decoded(error, frames)
             raise

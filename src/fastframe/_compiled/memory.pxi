@@ -2,7 +2,6 @@
 
 cdef extern from "Python.h":
     PyObject *PyBytes_NewUninitialised "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
-    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
     char *PyBytes_DATA "PyBytes_AS_STRING"(PyObject *) nogil
     PyObject *PyUnicode_NewUninitialised "PyUnicode_New"(Py_ssize_t, Py_UCS4) except NULL
     int PyUnicode_Resize(PyObject **, Py_ssize_t) except -1
@@ -100,7 +99,7 @@ ctypedef struct Landing:
     PyObject *obj      # owned; NULL while there is nothing
     uint8_t *data      # its memory
     size_t size        # bytes that have landed
-    size_t capacity
+    size_t capacity    # 0 if they are somebody else's: then nothing lands behind them
     bint is_str
 
 cdef extern from *:
@@ -119,8 +118,23 @@ cdef extern from *:
         free(block);
     #endif
     }
+
+    /* As _PyBytes_Resize, which frees the object, too, where memory ends; for bytes that nobody else has
+     * seen, so that they have no hash. */
+    static PyObject *ff_resized_bytes(PyObject *bytes, size_t size) {
+    #ifdef Py_TRACE_REFS /* such an interpreter has to be told of an object that moves */
+        return _PyBytes_Resize(&bytes, (Py_ssize_t)size) ? NULL : bytes;
+    #else
+        bytes = (PyObject *)PyObject_Realloc(bytes, (size_t)PyBytes_Type.tp_basicsize + size);
+        if (bytes == NULL) return PyErr_NoMemory();
+        Py_SET_SIZE((PyVarObject *)bytes, (Py_ssize_t)size);
+        PyBytes_AS_STRING(bytes)[size] = 0;
+        return bytes;
+    #endif
+    }
     """
     void ff_keep_freed_memory() noexcept
+    PyObject *ff_resized_bytes(PyObject *, size_t) except NULL
 
 cdef size_t LARGE_SIZE = 64 * 1024
 
@@ -142,7 +156,7 @@ cdef inline void landing_adopt(Landing *landing, bytes data) noexcept:
     Py_INCREF(data)
     landing.obj = <PyObject *>data
     landing.data = <uint8_t *>PyBytes_DATA(landing.obj)
-    landing.size = landing.capacity = <size_t>PyBytes_GET_SIZE(data)
+    landing.size = <size_t>PyBytes_GET_SIZE(data)
 
 
 cdef PyObject *landing_allocate(Landing *landing, size_t capacity, bint as_str) except NULL:
@@ -168,19 +182,16 @@ cdef int landing_replace(Landing *landing, size_t capacity, bint as_str) except 
 
 
 cdef int landing_resize(Landing *landing, size_t capacity) except -1:
-    if landing.obj == NULL or REFERENCES(landing.obj) != 1:
+    """Where memory ends, what has landed stays as it is."""
+    if landing.capacity == 0 or REFERENCES(landing.obj) != 1:
         # None yet, or somebody else's, or a buffer that was handed out is still looking at it.
         return landing_replace(landing, capacity, landing.is_str)
-    try:
-        if landing.is_str:
-            PyUnicode_Resize(&landing.obj, <Py_ssize_t>capacity)
-            landing.data = <uint8_t *>PyUnicode_DATA_OF(landing.obj)
-        else:
-            _PyBytes_Resize(&landing.obj, <Py_ssize_t>capacity)
-            landing.data = <uint8_t *>PyBytes_DATA(landing.obj)
-    except BaseException:
-        landing_clear(landing)
-        raise
+    if landing.is_str:
+        PyUnicode_Resize(&landing.obj, <Py_ssize_t>capacity)
+        landing.data = <uint8_t *>PyUnicode_DATA_OF(landing.obj)
+    else:
+        landing.obj = ff_resized_bytes(landing.obj, capacity)
+        landing.data = <uint8_t *>PyBytes_DATA(landing.obj)
     landing.capacity = capacity
     return 0
 
@@ -207,7 +218,7 @@ cdef object landing_take(Landing *landing):
     """The bytes or str that has landed; nothing is left behind."""
     if landing.obj == NULL:
         return b""
-    if landing.size != landing.capacity:
+    if landing.size < landing.capacity:
         landing_resize(landing, landing.size)
     cdef object result = <object>landing.obj
     landing_clear(landing)

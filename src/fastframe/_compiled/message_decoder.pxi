@@ -6,6 +6,12 @@ cdef enum Target:
     MESSAGE
     CONTROL
 
+# What a call of the decoder is for.
+cdef enum Task:
+    LEND
+    DECODE_LENT
+    TAKE_CHUNK
+
 
 @cython.final
 cdef class MessageDecoder:
@@ -155,8 +161,8 @@ cdef class MessageDecoder:
 
         Raises:
             ValueError: `minimum` is not positive.
+            MemoryError: from now on at every call.
         """
-        cdef uint64_t wanted, room
         if minimum < 1:
             raise _mistakes.not_positive("minimum", minimum)
         if self.busy:
@@ -164,16 +170,7 @@ cdef class MessageDecoder:
         self.forget_window()
         if self.target != MESSAGE or self.missing < minimum or self.error is not None:
             return None
-        # A part of what is missing will do, but not a sliver of it.
-        wanted = min(self.missing, <uint64_t>65536)
-        self.reserve(<size_t>wanted)
-        self.window = _Window.__new__(_Window)
-        self.window.owner = <object>self.landing.obj
-        self.window.data = self.landing.data + self.landing.size
-        room = <uint64_t>(self.landing.capacity - self.landing.size)
-        self.window.size = <Py_ssize_t>min(self.missing, room)
-        self.view = memoryview(self.window)
-        return self.view
+        return self.guarded(LEND, 0)
 
     def received(self, size):
         """Decode the bytes that were written to the buffer of `get_buffer`.
@@ -188,31 +185,10 @@ cdef class MessageDecoder:
             ProtocolError: as `receive`.
             ValueError: `size` is out of range, or no buffer was handed out.
         """
-        cdef list items = []
-        cdef size_t taken
-        cdef int not_ascii
         self.enter()
         if self.window is None:
             raise _mistakes.no_buffer_handed_out()
-        taken = checked_size(size, <size_t>self.window.size)
-        self.forget_window()
-        try:
-            self.busy = True
-            if taken:
-                not_ascii = kernels.mask(
-                    self.landing.data + self.landing.size,
-                    self.landing.data + self.landing.size,
-                    taken,
-                    self.header.masking_key,
-                )
-                self.landed(taken, not_ascii)
-            if self.missing == 0:
-                self.end_frame(items)
-        except BaseException as error:
-            raise self.leave(error, items)
-        finally:
-            self.busy = False
-        return items
+        return self.guarded(DECODE_LENT, checked_size(size, <size_t>self.window.size))
 
     def take_chunk(self):
         """Take what has come of the message under way; what comes later of it is the message then.
@@ -221,14 +197,60 @@ cdef class MessageDecoder:
             str or bytes, as the message would be, empty if nothing has come
             since; a code point that is cut waits for its end. None if no
             message is under way, or a compressed one, which is inflated whole.
+
+        Raises:
+            MemoryError: from now on at every call that decodes.
         """
-        cdef uint8_t cut[4]
-        cdef size_t cut_size = 0
         if self.busy:
             raise _mistakes.reentered()
         self.forget_window()
         if self.opcode == 0 or self.compressed or self.error is not None:
             return None
+        return self.guarded(TAKE_CHUNK, 0)
+
+    cdef object guarded(self, Task task, size_t size):
+        cdef list items = None
+        # Objects are made from here on, which may start a collection, and that runs anybody's code.
+        self.busy = True
+        try:
+            items = []
+            if task == LEND:
+                result = self.lent()
+            elif task == DECODE_LENT:
+                result = self.decode_lent(size, items)
+            else:
+                result = self.chunk()
+        except BaseException as error:
+            raise self.leave(error, items)
+        self.busy = False
+        return result
+
+    cdef object lent(self):
+        cdef _Window window
+        # A part of what is missing will do, but not a sliver of it.
+        cdef uint64_t room = min(self.missing, <uint64_t>65536)
+        self.reserve(<size_t>room)
+        window = _Window.__new__(_Window)
+        window.owner = <object>self.landing.obj
+        window.data = self.landing.data + self.landing.size
+        room = <uint64_t>(self.landing.capacity - self.landing.size)
+        window.size = <Py_ssize_t>min(self.missing, room)
+        self.view = memoryview(window)
+        self.window = window
+        return self.view
+
+    cdef list decode_lent(self, size_t size, list items):
+        cdef uint8_t *data = self.landing.data + self.landing.size
+        self.forget_window()
+        if size:
+            self.landed(size, kernels.mask(data, data, size, self.header.masking_key))
+        if self.missing == 0:
+            self.end_frame(items)
+        return items
+
+    cdef object chunk(self):
+        cdef uint8_t cut[4]
+        cdef size_t cut_size = 0
         if self.opcode == 1 and self.utf8_state != FF_UTF8_ACCEPT:
             cut_size = unfinished_code_point(self.landing.data, self.landing.size)
             memcpy(cut, self.landing.data + self.landing.size - cut_size, cut_size)
@@ -254,6 +276,7 @@ cdef class MessageDecoder:
         if self.busy:
             # Beyond a violation nothing can be trusted, nor after a failure
             # in the middle of the bytes.
+            self.busy = False
             self.error = error
             self.target = NO_FRAME
             landing_clear(&self.landing)

@@ -92,7 +92,11 @@ cdef class Utf8Validator:
         if not 0 <= byte <= 255:
             raise _mistakes.not_a_byte(byte)
         cdef uint8_t octet = <uint8_t>byte
-        if self._state != FF_UTF8_ACCEPT:
+        cdef unsigned before = self._state
+        self._state = ff_utf8_step(before, octet)
+        if self._state == FF_UTF8_REJECT:
+            pass  # what was read of the code point stays
+        elif before != FF_UTF8_ACCEPT:
             self.codepoint = self.codepoint << 6 | (octet & 0x3F)
         elif octet < 0x80:
             self.codepoint = octet
@@ -100,7 +104,6 @@ cdef class Utf8Validator:
             self.codepoint = octet & 0x1F
         else:
             self.codepoint = octet & (0x0F if octet < 0xF0 else 0x07)
-        self._state = ff_utf8_step(self._state, octet)
         return self._state
 
     def reset(self):
