@@ -196,8 +196,8 @@ def _path_of_absolute(target: str, host: str) -> str:
     if found is None:
         raise _no_path(target)
     authority, path = found.groups()
-    # Section 3.2.2 has the authority count and Host ignored; but section 3.2 has a client send the same in both,
-    # and whoever looks at Host must not be deceived. Host was checked: nothing equal to it has user information.
+    # Section 3.2.2 has the authority count and Host ignored; but section 3.2 has a client send the same in
+    # both, and whoever looks at Host must not be deceived. Host is a proper one: so is what equals it.
     if authority.lower() != host.lower():
         raise InvalidRequest(
             f"request target has the authority {authority[:100]!r}, but the Host header is {host[:100]!r}"

@@ -28,15 +28,15 @@ def _mask(_: Any) -> Any:
     return websocket_mask
 
 
-_BUSY = "_fastframe_busy"
-"""Of a stream whose events come by `_handle_events`: whether nothing is to be read for now."""
+_HELD = "_fastframe_held"
+"""Of a stream whose events come by `_handle_events`: whether nothing is read but what somebody waits for."""
 
 
 def _read_no_more(stream: Any) -> None:
     """Listen no more for something to read, as the stream itself does while it has unread data.
 
-    Where a read has emptied its buffer, it takes itself for idle and listens on. It would read until the buffer
-    overflows, or see the peer's end, and close before what came first is handled and answered.
+    Where a read has emptied its buffer, it takes itself for idle and listens on. It would read until the
+    buffer overflows, or see the peer's end, and close before what came first is handled and answered.
     """
     state = stream._state
     if state is not None and state & _READABLE:
@@ -44,12 +44,29 @@ def _read_no_more(stream: Any) -> None:
         stream.io_loop.update_handler(stream.fileno(), stream._state)
 
 
+def _hold(stream: Any) -> None:
+    """Let no more be read until somebody waits for it."""
+    if hasattr(stream, _HELD):
+        # Listening ends when something comes, for most peers send nothing before they are answered.
+        stream._fastframe_held = True
+    else:
+        _read_no_more(stream)  # it was connected before, and its events come past us
+
+
+def _leave(stream: Any) -> None:
+    """Leave a stream to tornado's own code, listening as that would have it."""
+    if stream._read_buffer_size:
+        _read_no_more(stream)
+    if hasattr(stream, _HELD):
+        stream._fastframe_held = False
+
+
 def _handle_events(original: Any) -> Any:
     def handle_events(self: Any, fd: Any, events: int) -> None:
-        is_busy = getattr(self, _BUSY, None)
-        if is_busy is None:
-            self._fastframe_busy = False
-        elif is_busy and events & _READABLE:
+        is_held = getattr(self, _HELD, None)
+        if is_held is None:
+            self._fastframe_held = False
+        elif is_held and events & _READABLE and not self.reading():
             _read_no_more(self)
             events &= ~_READABLE
             if not events:
@@ -57,22 +74,6 @@ def _handle_events(original: Any) -> Any:
         original(self, fd, events)
 
     return handle_events
-
-
-async def _finished(handled: Any, stream: Any) -> None:
-    """Wait until a message is handled; nothing is read meanwhile."""
-    if handled.done():
-        return
-    # Most peers send nothing before they are answered: that listening ends when they do costs less.
-    if not hasattr(stream, _BUSY):
-        _read_no_more(stream)  # its events come past us, as it was connected before
-        await handled
-        return
-    stream._fastframe_busy = True
-    try:
-        await handled
-    finally:
-        stream._fastframe_busy = False
 
 
 def _receive_frame(original: Any) -> Any:
@@ -83,6 +84,7 @@ def _receive_frame(original: Any) -> Any:
             or self._fragmented_message_buffer is not None
             or stream._user_read_buffer
         ):
+            _leave(stream)
             await original(self)
             return
         if not stream._read_buffer_size:
@@ -93,20 +95,24 @@ def _receive_frame(original: Any) -> Any:
             if used < len(data):
                 stream._read_buffer[:0] = data[used:]
                 stream._read_buffer_size += len(data) - used
-                _read_no_more(stream)
         else:
             message = first_message(stream._read_buffer, self.params.max_message_size)
             if message is not None:
                 del stream._read_buffer[: message[2]]
                 stream._read_buffer_size -= message[2]
         if message is None:
+            _leave(stream)
             await original(self)
             return
+        if stream._read_buffer_size:
+            _hold(stream)
         opcode, payload, size = message
         self._wire_bytes_in += size
         handled = self._handle_message(opcode, payload)
         if handled is not None:
-            await _finished(handled, stream)
+            if not handled.done():
+                _hold(stream)
+            await handled
 
     return receive_frame
 
@@ -226,7 +232,11 @@ LIBRARY = Library(
                 Known(f"{_STREAM}.read_bytes", ("317972ef0114f3f8",)),
                 Known(f"{_STREAM}._try_inline_read", ("03c73e8fd749f0d4",)),
                 Known(f"{_STREAM}._add_io_state", ("a8ead1f9e5f6e9af",)),
-                Known("tornado.websocket:WebSocketProtocol._run_callback", ("9f58277a878b8b11", "f0c78d1733303688")),
+                Known(f"{_STREAM}.reading", ("f05f5a415b9fd82d",)),
+                Known(
+                    "tornado.websocket:WebSocketProtocol._run_callback",
+                    ("9f58277a878b8b11", "f0c78d1733303688"),
+                ),
                 Known(f"{_STREAM}._read_to_buffer_loop", ("d717b9cc160a767a", "78a0258d326c01af")),
                 Known(f"{_STREAM}._consume", ("b53931d80740bdf0", "a977bde1b0937913")),
                 Known(f"{_STREAM}._finish_read", ("4f07c4033145a3b2", "7300366cabcc95c8")),

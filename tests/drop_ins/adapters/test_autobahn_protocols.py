@@ -37,7 +37,7 @@ async def told_of(react: React, payloads: list[bytes], validates: bool) -> list[
             if len(told) == 1:
                 react(self, told)
 
-        def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: ARG002, N802, N803
+        def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
             told.append(f"closed: {reason}")
             closed.set()
 

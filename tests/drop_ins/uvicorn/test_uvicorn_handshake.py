@@ -34,7 +34,8 @@ WITH = b"\r\n\r\n"
 
 def request(*lines: bytes, target: bytes = b"/") -> bytes:
     """A request with further header lines."""
-    return REQUEST.replace(b"GET / ", b"GET " + target + b" ").replace(WITH, b"\r\n" + b"\r\n".join(lines) + WITH)
+    asked = REQUEST.replace(b"GET / ", b"GET " + target + b" ")
+    return asked.replace(WITH, b"\r\n" + b"\r\n".join(lines) + WITH)
 
 
 async def told(running_request: bytes, **options: Any) -> dict[str, Any]:
