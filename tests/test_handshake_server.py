@@ -86,6 +86,26 @@ def test_path_is_the_target_as_sent(target: str) -> None:
     assert request.path == target
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("http://server.example.com/chat?a=b", "/chat?a=b"),
+        ("hTTps://SERVER.example.com//a/http://b", "//a/http://b"),
+        ("http://server.example.com", "/"),
+        ("http://server.example.com?a=/b", "/?a=/b"),
+    ],
+)
+def test_path_is_what_follows_the_authority(target: str, path: str) -> None:
+    request = fed(ServerHandshake(), [with_lines(GET=[f"GET {target} HTTP/1.1"])])
+    assert (request.path, request.headers["Host"]) == (path, "server.example.com")
+
+
+def test_long_target_is_shown_in_part() -> None:
+    for target in (f"a{'b' * 5000}", f"http://{'h' * 5000}/"):
+        error = refusal(ServerHandshake(), [with_lines(GET=[f"GET {target} HTTP/1.1"])])
+        assert len(str(error)) < 300
+
+
 def test_header_names_keep_their_case_and_values_their_bytes() -> None:
     request = fed(ServerHandshake(), [with_lines("x-CaSe:  a\xff \tb\t")])
     assert request.headers.items()[-1] == ("x-CaSe", "a\xff \tb")

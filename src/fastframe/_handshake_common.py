@@ -59,7 +59,8 @@ class Request:
     """A client's request; its method is GET.
 
     Attributes:
-        path: path and query as they were sent (origin-form, RFC 9112 section 3.2.1).
+        path: path and query as they were sent; of a whole URI (absolute-form,
+            RFC 9112 section 3.2.2) they alone.
         headers: all header fields.
         is_upgrade: whether it asks for a WebSocket connection. If not, it may
             get an ordinary answer.

@@ -197,8 +197,8 @@ class ServerHandshake:
             return None
         parsed, rest = found
         self._is_head_method = parsed.method == "HEAD"
-        check_request(parsed)
-        self.request = request = Request(parsed.target, parsed.headers, _is_upgrade(parsed.fields))
+        path = check_request(parsed)
+        self.request = request = Request(path, parsed.headers, _is_upgrade(parsed.fields))
         if request.is_upgrade:
             self._check_upgrade(request, parsed)
         self._keeps_trailing = True

@@ -35,6 +35,7 @@ _TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 # RFC 9112 section 3: single spaces, and a target of visible characters.
 _REQUEST_LINE = rf"({_TOKEN}) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n"
 _FIRST_LINE = re.compile(_REQUEST_LINE)
+_ABSOLUTE = re.compile("https?://([^/?#]*)(.*)", re.IGNORECASE)
 # RFC 9112 section 5: no white space before the colon; around the value it is not part of it.
 _FIELD_LINE = rf"^({_TOKEN}):[ \t]*((?:[^\r]*[^\r \t])?)[ \t]*\r\n"
 _FIELD_LINES = re.compile(_FIELD_LINE, re.MULTILINE)
@@ -155,8 +156,11 @@ def _join_repeated(fields: dict[str, str], pairs: list[tuple[str, str]]) -> dict
     return repeated
 
 
-def check_request(head: RequestHead) -> None:
+def check_request(head: RequestHead) -> str:
     """Refuse what HTTP does not allow, and what a server of WebSockets has no use for.
+
+    Returns:
+        Path and query of the target, whichever form that has.
 
     Raises:
         InvalidRequest: with the status that answers it.
@@ -175,11 +179,34 @@ def check_request(head: RequestHead) -> None:
         raise InvalidRequest(f"malformed Host header: {str(error)[:200]}") from None
     if head.method != "GET":
         raise InvalidRequest(f"method {head.method[:64]} is not GET", 405, [("Allow", "GET")])
-    if not head.target.startswith("/") or "#" in head.target:
-        raise InvalidRequest("request target is not a path (RFC 9112 3.2.1)")
+    path = head.target
+    if not path.startswith("/"):
+        path = _path_of_absolute(path, fields["host"])
+    if "#" in path:
+        raise _no_path(head.target)
     if has_body:
         # Who sees a body here and who does not disagree on where frames begin.
         raise InvalidRequest("GET request with a body")
+    return path
+
+
+def _path_of_absolute(target: str, host: str) -> str:
+    """Path and query of a target in absolute-form (RFC 9112 section 3.2.2)."""
+    found = _ABSOLUTE.match(target)
+    if found is None:
+        raise _no_path(target)
+    authority, path = found.groups()
+    # Section 3.2.2 has the authority count and Host ignored; but section 3.2 has a client send the same in
+    # both, and whoever looks at Host must not be deceived. Host is a proper one: so is what equals it.
+    if authority.lower() != host.lower():
+        raise InvalidRequest(
+            f"request target has the authority {authority[:100]!r}, but the Host header is {host[:100]!r}"
+        )
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _no_path(target: str) -> InvalidRequest:
+    return InvalidRequest(f"request target is not a path, nor an http or https URI: {target[:100]!r}")
 
 
 def _first_illegal(lines: str) -> str:

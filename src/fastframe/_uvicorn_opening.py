@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from uvicorn.protocols.utils import (
+    ClientDisconnected,
     get_client_addr,
     get_local_addr,
     get_path_with_query_string,
@@ -45,6 +46,7 @@ class AsgiOpening:
         "_denial",
         "_handshake",
         "_host",
+        "_is_taken_away",
         "_protocol",
         "_request",
         "_scope",
@@ -64,6 +66,7 @@ class AsgiOpening:
         self._unread = 0
         self._denial: tuple[int, Headers] | None = None
         self._body: list[bytes] = []
+        self._is_taken_away = False
         self.is_answered = False
 
     # The socket's side.
@@ -124,10 +127,13 @@ class AsgiOpening:
         """Take an event of the application.
 
         Raises:
+            ClientDisconnected: the client has been given an answer without it.
             RuntimeError: it is not this event's turn.
             ValueError: what the event has cannot be sent.
         """
         kind = event["type"]
+        if self._is_taken_away:
+            raise ClientDisconnected
         if self.is_answered:
             raise RuntimeError(f"ASGI message {kind!r} after the handshake was answered")
         if self._denial is not None:
@@ -149,6 +155,8 @@ class AsgiOpening:
         """The application has returned, or failed, or is not waited for any more."""
         if self.is_answered:
             return
+        # An application that the shutdown has not waited for can have no idea of it.
+        self._is_taken_away = True
         if self._denial is not None and not self._body:
             self._deny(*self._denial)
         else:

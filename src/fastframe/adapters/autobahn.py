@@ -1,13 +1,14 @@
 """autobahn: masking, validation, and messages of one frame; daphne and Channels ride on it.
 
 A message goes past the frame and streaming hooks only if they are autobahn's
-own: a class that overrides one gets its calls as before.
+own: a class or an object that overrides one gets its calls as before.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from ..codec import Utf8Validator, encode_frame, is_valid_utf8
@@ -48,7 +49,8 @@ def _has_fast_path() -> Callable[[Any], bool]:
     """A function that tells whether a protocol is between messages, and nobody looks inside them."""
     from autobahn.websocket.protocol import WebSocketProtocol
 
-    hooks = [(name, getattr(WebSocketProtocol, name)) for name in _HOOKS]
+    hooks_of, names = attrgetter(*_HOOKS), frozenset(_HOOKS)
+    hooks = hooks_of(WebSocketProtocol)
     is_open = WebSocketProtocol.STATE_OPEN
 
     def has_fast_path(protocol: Any) -> bool:
@@ -64,8 +66,7 @@ def _has_fast_path() -> Callable[[Any], bool]:
             or not protocol.applyMask
         ):
             return False
-        cls = type(protocol)
-        return all(getattr(cls, name) is hook for name, hook in hooks)
+        return bool(hooks_of(type(protocol)) == hooks) and vars(protocol).keys().isdisjoint(names)
 
     return has_fast_path
 
@@ -87,15 +88,17 @@ def _deliver(protocol: Any, frame: Frame) -> None:
 
 def _process_data(original: Any) -> Any:
     has_fast_path = _has_fast_path()
+    settings_of = attrgetter("maxMessagePayloadSize", "maxFramePayloadSize", "utf8validateIncoming")
 
     def process_data(self: Any) -> bool:
         data = self.data
         if len(data) < 2 or not has_fast_path(self):
             return original(self)  # type: ignore[no-any-return]
         role = Role.SERVER if self.factory.isServer else Role.CLIENT
-        limits = [size for size in (self.maxMessagePayloadSize, self.maxFramePayloadSize) if size > 0]
+        settings = settings_of(self)
+        limits = [size for size in settings[:2] if size > 0]
         frames, used = whole_messages(data, role, max_size=min(limits, default=None))
-        if self.utf8validateIncoming:
+        if settings[2]:
             for count, frame in enumerate(frames):
                 if frame.opcode is Opcode.TEXT and not is_valid_utf8(frame.payload):
                     del frames[count:]
@@ -106,7 +109,7 @@ def _process_data(original: Any) -> Any:
         self.data = data[used:]
         for count, frame in enumerate(frames, 1):
             _deliver(self, frame)
-            if count < len(frames) and not has_fast_path(self):
+            if count < len(frames) and not (has_fast_path(self) and settings_of(self) == settings):
                 # The application has said something that matters for those that follow.
                 self.data = data[size_of(frames[:count], role) :]
                 break

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 __all__ = ["call_after_import"]
 
@@ -22,6 +23,11 @@ class _Loader(Loader):
     def __init__(self, loader: Loader, after: Callable[[], None]) -> None:
         self._loader = loader
         self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        # Data, source, resources: they may be asked for before the module is imported. Not by `self._loader`:
+        # a copy that has no attributes yet would ask itself for ever.
+        return getattr(object.__getattribute__(self, "_loader"), name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)

@@ -14,6 +14,9 @@ __all__ = ["LIBRARY"]
 _READ = 64 * 1024
 """Bytes that a stream reads at once, unless it was told otherwise."""
 
+_READABLE = 1
+"""tornado's `IOLoop.READ`."""
+
 _WRITES_IN_A_ROW = 8
 """Messages that are written before whoever awaits each has to let others run."""
 
@@ -25,6 +28,54 @@ def _mask(_: Any) -> Any:
     return websocket_mask
 
 
+_HELD = "_fastframe_held"
+"""Of a stream whose events come by `_handle_events`: whether nothing is read but what somebody waits for."""
+
+
+def _read_no_more(stream: Any) -> None:
+    """Listen no more for something to read, as the stream itself does while it has unread data.
+
+    Where a read has emptied its buffer, it takes itself for idle and listens on. It would read until the
+    buffer overflows, or see the peer's end, and close before what came first is handled and answered.
+    """
+    state = stream._state
+    if state is not None and state & _READABLE:
+        stream._state = state & ~_READABLE
+        stream.io_loop.update_handler(stream.fileno(), stream._state)
+
+
+def _hold(stream: Any) -> None:
+    """Let no more be read until somebody waits for it."""
+    if hasattr(stream, _HELD):
+        # Listening ends when something comes, for most peers send nothing before they are answered.
+        stream._fastframe_held = True
+    else:
+        _read_no_more(stream)  # it was connected before, and its events come past us
+
+
+def _leave(stream: Any) -> None:
+    """Leave a stream to tornado's own code, listening as that would have it."""
+    if stream._read_buffer_size:
+        _read_no_more(stream)
+    if hasattr(stream, _HELD):
+        stream._fastframe_held = False
+
+
+def _handle_events(original: Any) -> Any:
+    def handle_events(self: Any, fd: Any, events: int) -> None:
+        is_held = getattr(self, _HELD, None)
+        if is_held is None:
+            self._fastframe_held = False
+        elif is_held and events & _READABLE and not self.reading():
+            _read_no_more(self)
+            events &= ~_READABLE
+            if not events:
+                return
+        original(self, fd, events)
+
+    return handle_events
+
+
 def _receive_frame(original: Any) -> Any:
     async def receive_frame(self: Any) -> None:
         stream = self.stream
@@ -33,6 +84,7 @@ def _receive_frame(original: Any) -> Any:
             or self._fragmented_message_buffer is not None
             or stream._user_read_buffer
         ):
+            _leave(stream)
             await original(self)
             return
         if not stream._read_buffer_size:
@@ -49,12 +101,17 @@ def _receive_frame(original: Any) -> Any:
                 del stream._read_buffer[: message[2]]
                 stream._read_buffer_size -= message[2]
         if message is None:
+            _leave(stream)
             await original(self)
             return
+        if stream._read_buffer_size:
+            _hold(stream)
         opcode, payload, size = message
         self._wire_bytes_in += size
         handled = self._handle_message(opcode, payload)
         if handled is not None:
+            if not handled.done():
+                _hold(stream)
             await handled
 
     return receive_frame
@@ -164,6 +221,9 @@ LIBRARY = Library(
                 Replacement("tornado.websocket:_websocket_mask", _MASKS, _mask),
                 Replacement(f"{_PROTOCOL}._receive_frame", ("1f0ef857d4df556b",), _receive_frame),
                 Replacement(f"{_PROTOCOL}._write_frame", ("5972981bcbf6a255",), _write_frame),
+                Replacement(
+                    f"{_STREAM}._handle_events", ("d1098ab1fc060d28", "b9464803bd15fbf4"), _handle_events
+                ),
             ),
             relies_on=(
                 Known(f"{_PROTOCOL}._receive_frame_loop", ("414a75b9742a87c8", "f97f48daf51558f4")),
@@ -171,6 +231,12 @@ LIBRARY = Library(
                 Known(f"{_PROTOCOL}._handle_message", ("bc7eada534df0540", "61f43d09e004be77")),
                 Known(f"{_STREAM}.read_bytes", ("317972ef0114f3f8",)),
                 Known(f"{_STREAM}._try_inline_read", ("03c73e8fd749f0d4",)),
+                Known(f"{_STREAM}._add_io_state", ("a8ead1f9e5f6e9af",)),
+                Known(f"{_STREAM}.reading", ("f05f5a415b9fd82d",)),
+                Known(
+                    "tornado.websocket:WebSocketProtocol._run_callback",
+                    ("9f58277a878b8b11", "f0c78d1733303688"),
+                ),
                 Known(f"{_STREAM}._read_to_buffer_loop", ("d717b9cc160a767a", "78a0258d326c01af")),
                 Known(f"{_STREAM}._consume", ("b53931d80740bdf0", "a977bde1b0937913")),
                 Known(f"{_STREAM}._finish_read", ("4f07c4033145a3b2", "7300366cabcc95c8")),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import importlib
+import importlib.util
+import pkgutil
 import re
 import subprocess
 import sys
@@ -442,6 +445,27 @@ def test_import_brings_what_waits_for_it(host: ModuleType, monkeypatch: pytest.M
     assert [(one.library, one.depth) for one in told] == [("guarded", "mask")]
     assert fresh.mask("x").startswith("fast")
     assert host.mask("x").startswith("slow")
+    adapters.uninstall("guarded")
+
+
+def test_loader_of_what_is_not_imported_yet_has_all_that_its_own_has(
+    host: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    (tmp_path / "data.txt").write_text("data")
+    del sys.modules["guarded_host"]
+    told: list[adapters.Installation] = []
+    adapters.install_when_imported({"guarded": "mask"}, told.append)
+    spec = importlib.util.find_spec("guarded_host")
+    assert spec is not None
+    loader: Any = spec.loader
+    assert loader.get_source("guarded_host") == SOURCE
+    assert not hasattr(loader, "get_what_no_loader_has")
+    assert copy.copy(loader).path == loader.path == host.__file__
+    assert told == []
+    # It imports the module by what it has found.
+    assert pkgutil.get_data("guarded_host", "data.txt") == b"data"
+    assert [one.depth for one in told] == ["mask"]
     adapters.uninstall("guarded")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -93,3 +94,39 @@ def test_library_that_looks_for_wsaccel_finds_ours_where_there_is_none() -> None
         "fastframe.adapters.wsaccel.xormask fastframe.adapters.wsaccel.utf8validator",
         "[]",
     ]
+
+
+@pytest.mark.parametrize("library", ["ws4py", "autobahn"])
+def test_patching_of_a_library_is_to_install_its_adapter(library: str) -> None:
+    with fastframe.install("wsaccel", strict=True):
+        import wsaccel
+
+        patch = getattr(wsaccel, f"patch_{library}")
+        try:
+            # Some do so for each connection.
+            patch()
+            patch()
+            assert fastframe.status()[library].depth == "utf8"
+        finally:
+            fastframe.uninstall(library)
+        with fastframe.install(library, depth="mask", strict=True):
+            patch()
+            assert fastframe.status()[library].depth == "mask"
+        assert fastframe.status()[library].depth is None
+
+
+def test_all_names_of_wsaccel_are_there() -> None:
+    for ours, theirs in (
+        (fastframe.adapters.wsaccel, import_module("wsaccel")),
+        (xormask, their_xormask),
+        (utf8validator, their_utf8),
+    ):
+        assert {name for name in vars(theirs) if name[0] != "_"} <= {*dir(ours)}
+    assert fastframe.adapters.wsaccel.__version__
+
+
+def test_patching_of_a_library_that_is_not_there_is_an_import_error() -> None:
+    with fastframe.install("wsaccel", strict=True), pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, "ws4py", None)
+        with pytest.raises(ImportError):
+            import_module("wsaccel").patch_ws4py()

@@ -20,6 +20,7 @@ from drop_ins.uvicorn.serving import (
     serving,
 )
 from raw_peer import RawFrame, RawPeer
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.client import connect
 from wire import data_frame
 
@@ -448,6 +449,41 @@ async def test_shutdown_within_the_opening_handshake_is_500() -> None:
         assert (await peer.head()).startswith(b"HTTP/1.1 500 ")
         assert await peer.rest() == b"Internal Server Error"
     assert events == [{"type": "websocket.connect"}, disconnect(1006)]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "websocket.accept"},
+        {"type": "websocket.close"},
+        {"type": "websocket.http.response.start", "status": 403},
+        {"type": "websocket.http.response.body", "body": b"behind a start"},
+    ],
+    ids=lambda event: event["type"].partition(".")[2],
+)
+@every_loop
+async def test_answer_behind_that_of_the_shutdown_is_a_disconnection(event: Event) -> None:
+    raised: list[BaseException] = []
+    may_answer = asyncio.Event()
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        if event["type"].endswith("body"):
+            await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+        await may_answer.wait()
+        for _ in range(2):
+            try:
+                await send(event)
+            except OSError as error:
+                raised.append(error)
+        await send(event)
+
+    async with serving(app) as running, dialled(running) as peer:
+        await running.taken_over()
+        running.server.should_exit = True
+        assert (await peer.head()).startswith(b"HTTP/1.1 403 " if "body" in event else b"HTTP/1.1 500 ")
+        may_answer.set()
+        await eventually(lambda: len(raised) == 2, "the application has been told")
+    assert {type(error) for error in raised} == {ClientDisconnected}
 
 
 @every_loop

@@ -34,7 +34,8 @@ WITH = b"\r\n\r\n"
 
 def request(*lines: bytes, target: bytes = b"/") -> bytes:
     """A request with further header lines."""
-    return REQUEST.replace(b"GET /", b"GET " + target).replace(WITH, b"\r\n" + b"\r\n".join(lines) + WITH)
+    asked = REQUEST.replace(b"GET / ", b"GET " + target + b" ")
+    return asked.replace(WITH, b"\r\n" + b"\r\n".join(lines) + WITH)
 
 
 async def told(running_request: bytes, **options: Any) -> dict[str, Any]:
@@ -80,6 +81,14 @@ async def test_scope_has_every_field(http: str) -> None:
     assert (b"x-value", b"gr\xfc\xdfe") in headers
     assert [value for name, value in headers if name == b"x-twice"] == [b"1", b"2"]
     assert (b"host", b"localhost") in headers
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+@every_loop
+async def test_scope_has_the_path_of_a_whole_uri(http: str) -> None:
+    scope = await told(request(target=b"http://localhost/caf%C3%A9?a=%20"), http=http)
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/café", b"/caf%C3%A9", b"a=%20")
+    assert (b"host", b"localhost") in scope["headers"]
 
 
 @every_loop
@@ -466,8 +475,9 @@ async def test_shutdown_does_not_wait_for_a_client_that_was_turned_away() -> Non
         (request(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400),
         (request(b"X: " + b"a" * 9000), 431),
         (request(b"Sec-WebSocket-Extensions: ;"), 400),
+        (request(target=b"http://elsewhere/"), 400),
     ],
-    ids=["version", "no-key", "key", "two-keys", "long-header", "extensions"],
+    ids=["version", "no-key", "key", "two-keys", "long-header", "extensions", "another-host"],
 )
 @every_loop
 async def test_request_that_is_wrong_never_reaches_the_application(sent: bytes, status: int) -> None:
