@@ -43,7 +43,7 @@ AS_THEY_STAND = (
     "aio/operation.py",
     "aio/protocol.py",
     "aio/receiving.py",
-    "aio/stream.py",
+    "aio/sending.py",
     "aio/transport.py",
     "aio/websocket.py",
 )
@@ -54,7 +54,7 @@ AS_THEY_STAND = (
 SELDOM = (
     "fastframe.aio.broadcast",
     "fastframe.aio.facts",
-    "fastframe.aio.stream",
+    "fastframe.aio.sending",
     "fastframe.connection",
 )
 DIRECTIVES = {

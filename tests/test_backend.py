@@ -283,7 +283,7 @@ def _documented(codec: ModuleType, name: str) -> bool:
 COMPILED_TOO = [
     "connection",
     *(f"aio.{name}" for name in ("broadcast", "facts", "operation", "protocol")),
-    *(f"aio.{name}" for name in ("receiving", "stream", "transport", "websocket")),
+    *(f"aio.{name}" for name in ("receiving", "sending", "transport", "websocket")),
 ]
 
 

@@ -120,6 +120,8 @@ class _Attempt:
 
     def gone(self, protocol: SocketProtocol) -> None:
         """See `Owner`."""
+        # The two lead to each other, and would wait for the garbage collector.
+        self._protocol = None
 
     def lost(self, error: Exception | None) -> None:
         """See `Opening`."""

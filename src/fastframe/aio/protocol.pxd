@@ -14,7 +14,7 @@ cdef class SocketProtocol(SocketFacts):
     cdef public object _loop
     cdef public object _opening
     cdef public object _owner
-    cdef object _policy
+    cdef public object _policy
     cdef public object _pongs
     cdef public bint _reading_paused
     cdef public object _settings

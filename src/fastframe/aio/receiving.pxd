@@ -18,8 +18,8 @@ cdef class ReceivingForm(SocketProtocol):
     @cython.locals(messages=list, place=cython.Py_ssize_t)
     cdef object _take(self)
     cdef Py_ssize_t _count(self) except -1
-    cdef bint _has_untaken(self)
-    cdef Arrival _more(self)
+    cpdef bint _has_untaken(self)
+    cpdef Arrival _more(self)
     cdef Arrival _wait(self)
     cdef object _queue(self, list messages, Py_ssize_t size)
     cdef object _took_all(self)

@@ -111,6 +111,11 @@ class ReceivingForm(SocketProtocol):
             self._took_all()
         return message
 
+    def _take_many(self, most: int | None) -> list[str | bytes]:
+        """Take those that are there, `most` at most."""
+        count = self._count() if most is None else min(most, self._count())
+        return [self._take() for _ in range(count)]  # type: ignore[misc]
+
     def _count(self) -> int:
         """How many messages wait."""
         return len(self._messages) - self._place
@@ -190,7 +195,8 @@ class ReceivingForm(SocketProtocol):
             self._give_up(before)
             if before.has_begun and not (self._messages or before.is_complete):
                 return self._wait()
-        self._chunks = chunks
+        if self.ready_state is not CLOSED:  # or it leads back to us, and nobody takes it away again
+            self._chunks = chunks
         if self._messages:
             chunks.finish(self._take())  # type: ignore[arg-type]
         elif self.connection is not None and not (self._in_place or self._is_deaf):

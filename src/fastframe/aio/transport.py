@@ -110,7 +110,8 @@ class Outlet:
             return False
         if not self._is_clear:
             # From here on it stays clear for as long as the system takes all that we write.
-            self._is_clear = self._transport.get_write_buffer_size() == 0
+            # After an `abort` nothing waits either, but what has left may end in the middle of a frame.
+            self._is_clear = self._transport.get_write_buffer_size() == 0 and not self.is_closing()
         return self._is_clear
 
     def _hand_over(self, data: bytes | memoryview) -> None:
@@ -326,7 +327,12 @@ class SocketTransport:
     def _read_once(self) -> bool:
         """Whether there is likely to be more."""
         protocol = self._protocol
-        buffer = protocol.get_buffer(-1)
+        try:
+            buffer = protocol.get_buffer(-1)
+        except Exception as error:  # noqa: BLE001
+            # Memory has ended, say: it cannot go on, and others want their turn.
+            self._failed(error, "get_buffer")
+            return False
         room = len(buffer)
         try:
             size = receive(self._descriptor, buffer)

@@ -28,11 +28,13 @@ FAILURES = (Exception, asyncio.CancelledError)
 class CallbackForm(SocketProtocol):
     """A WebSocket that calls you: all but what makes it a protocol of asyncio."""
 
-    __slots__ = ("_has_erred",)
+    __slots__ = ("_has_erred", "_holds_reading")
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
         self._has_erred = False
+        # It is we who have paused reading, and not the application.
+        self._holds_reading = False
 
     def on_open(self) -> None:
         """The opening handshake is done; `send` may be called from here on."""
@@ -111,11 +113,18 @@ class CallbackForm(SocketProtocol):
         # would send in reply has nowhere to go but memory. A client reads on,
         # so that the two cannot wait for each other.
         is_server = self.connection is not None and self.connection.role is Role.SERVER
-        if is_server and self._policy is None:
+        if is_server and self._policy is None and not self._reading_paused:
             self.pause_reading()
+            self._holds_reading = True
+
+    def pause_reading(self) -> None:
+        """Read no more until `resume_reading`."""
+        self._holds_reading = False
+        super().pause_reading()
 
     def _writable(self) -> None:
-        self.resume_reading()
+        if self._holds_reading:
+            self.resume_reading()
 
     def _opened(self) -> None:
         self._owner.opened(self)
