@@ -18,6 +18,7 @@ from aio_support import (
     pair,
     simulated,
     spin,
+    uri_of,
 )
 from raw_peer import (
     raw_client,
@@ -32,6 +33,9 @@ from fastframe import (
     ConnectionClosedOK,
     Role,
     State,
+    WebSocket,
+    WebSocketStream,
+    connect,
     serve,
 )
 
@@ -362,3 +366,50 @@ async def test_nobody_has_to_collect_a_connection_that_is_closed() -> None:
             await eventually(lambda: gone[0]() is None, "nothing is left of it")
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="only CPython counts references")
+@pytest.mark.parametrize("form", [None, WebSocket])
+@every_loop
+async def test_nobody_has_to_collect_a_client_that_is_closed(form: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with serve(echo, "127.0.0.1", 0) as server:
+            ws = await connect(uri_of(server), form)
+            closing = ws.close()
+            if closing is not None:
+                await closing
+            del closing
+            gone, ws = weakref.ref(ws), None
+            await eventually(lambda: gone() is None, "nothing is left of it")
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="only CPython counts references")
+@every_loop
+async def test_nobody_has_to_collect_one_that_was_asked_for_a_stream_at_its_end() -> None:
+    gone: list[weakref.ref[Any]] = []
+    taken: list[Any] = []
+
+    async def take_all(ws: WebSocketStream) -> None:
+        while True:
+            taken.extend([chunk async for chunk in ws.recv_streaming()])
+
+    async def handler(ws: WebSocketStream) -> None:
+        gone.append(weakref.ref(ws))
+        with pytest.raises(ConnectionClosedError):
+            await take_all(ws)
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            async with raw_client(server) as peer:
+                await peer.send(data_frame(Role.SERVER, 1, b"a") + data_frame(Role.SERVER, 1, b"b"))
+            await eventually(lambda: gone and not server.connections, "it was opened and closed")
+            await eventually(lambda: gone[0]() is None, "nothing is left of it")
+    finally:
+        gc.enable()
+    assert taken == ["a", "b"]

@@ -117,6 +117,23 @@ async def test_finish_leaves_nothing_behind_a_transport_that_is_closed() -> None
 
 
 @every_loop
+async def test_nothing_follows_a_write_that_was_cut_short_by_an_abort() -> None:
+    async with outlet() as (out, _, transport, theirs):
+        out.write(b"a" * 3_000_000)
+        waiting = out.waiting
+        assert waiting > 0
+        taken = b""
+        while len(taken) < 3_000_000 - waiting:  # so that there is room again
+            taken += theirs.recv(1_000_000)
+        transport.abort()
+        out.write(b"b" * 1000)
+        await spin(3)
+        while piece := theirs.recv(1_000_000):
+            taken += piece
+        assert set(taken) == set(b"a")
+
+
+@every_loop
 async def test_a_peer_that_is_gone_is_the_transports_to_notice() -> None:
     async with outlet() as (out, _, transport, theirs):
         theirs.close()

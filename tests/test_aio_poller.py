@@ -123,6 +123,25 @@ async def test_one_that_is_ended_by_the_read_of_another_is_not_read() -> None:
     await spin(3)
 
 
+@every_loop
+async def test_one_that_cannot_read_does_not_keep_others_from_reading() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    poller = new_poller()
+    made = [watched(poller) for _ in range(4)]
+    poller.release()
+    made[0][1].failing = "get_buffer"
+    for _, _, theirs in made:
+        theirs.sendall(b"x")
+    await eventually(lambda: all(notes.received == b"x" for _, notes, _ in made[1:]), "the others have read")
+    await eventually(lambda: lost(made[0][1]), "it has ended")
+    assert [type(context["exception"]) for context in reported] == [MemoryError]
+    for ours, _, theirs in made:
+        ours.abort()
+        theirs.close()
+    await spin(3)
+
+
 @linux_only
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])

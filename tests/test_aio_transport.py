@@ -285,7 +285,7 @@ def test_what_its_loop_has_left_open_warns_and_is_closed(event_loop: str) -> Non
         assert theirs.recv(1) == b""
 
 
-@pytest.mark.parametrize("failing", ["made", "updated", "eof", "pause", "resume"])
+@pytest.mark.parametrize("failing", ["made", "get_buffer", "updated", "eof", "pause", "resume"])
 @every_loop
 async def test_a_protocol_that_raises_is_reported_and_dropped(failing: str) -> None:
     reported: list[dict[str, Any]] = []
@@ -298,7 +298,7 @@ async def test_a_protocol_that_raises_is_reported_and_dropped(failing: str) -> N
                 reading = asyncio.ensure_future(rest(theirs))
                 await eventually(lambda: reported, "it was resumed")
                 reading.cancel()
-        elif failing == "updated":
+        elif failing in ("get_buffer", "updated"):
             theirs.sendall(b"x")
         elif failing == "eof":
             theirs.shutdown(socket.SHUT_WR)

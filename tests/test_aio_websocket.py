@@ -389,6 +389,28 @@ async def test_server_reads_no_more_while_its_answers_are_not_taken() -> None:
 
 
 @every_loop
+async def test_reading_that_the_application_pauses_stays_so_until_it_resumes() -> None:
+    class Pausing(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            if message == "pause":
+                self.pause_reading()
+                self.send(bytes(10_000_000))  # for which writing pauses, too
+
+    async with served(Pausing, compression=None) as (peer, ws):
+        await peer.send(data_frame(Role.SERVER, 1, b"pause"))
+        await eventually(lambda: ws._writing_paused, "the network is full")
+        await peer.send(data_frame(Role.SERVER, 1, b"more"))
+        assert len((await peer.frame()).payload) == 10_000_000
+        await eventually(lambda: not ws._writing_paused and not ws.buffered_amount, "it has drained")
+        await spin(5)
+        assert ws.events[1:] == [("message", "pause")]
+        ws.resume_reading()
+        await eventually(lambda: len(ws.events) == 3, "the rest is read")
+        assert ws.events[2] == ("message", "more")
+
+
+@every_loop
 async def test_client_reads_on_while_its_answers_are_not_taken() -> None:
     received = []
 

@@ -40,6 +40,8 @@ class Notes:
         self._note("made")
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        if self.failing == "get_buffer":
+            raise MemoryError("get_buffer fails")
         return memoryview(self.buffer)
 
     def buffer_updated(self, nbytes: int) -> None:
