@@ -203,7 +203,7 @@ class DeflateCodec:
             raises the same again.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         allowed = max_size
         if self._max_ratio is not None:
             by_ratio = max(RATIO_FLOOR, int(self._max_ratio * len(payload)))
@@ -222,8 +222,11 @@ class DeflateCodec:
                 raise ProtocolError("compressed message ends inside of a DEFLATE block")
         except FastframeError as error:
             self._inflater = None
+            # It is kept, and with it the frames in its traceback and whatever these have.
+            payload = message = b""
+            error.__context__ = None
             self._failure = error
-            raise
+            raise error.with_traceback(None) from None
         return message
 
     def _too_big(self, compressed: int, inflated: int, max_size: int | None) -> MessageTooBig:
