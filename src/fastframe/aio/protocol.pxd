@@ -18,7 +18,7 @@ cdef class SocketProtocol(SocketFacts):
     cdef public object _pongs
     cdef public bint _reading_paused
     cdef public object _settings
-    cdef public long long _untaken
+    cdef public Py_ssize_t _untaken
     cdef bint _was_full
     cdef public bint _writing_paused
 

@@ -9,6 +9,7 @@ a large frame is read straight into the message that it becomes.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ All that one read brings is inflated before reading can pause, and a message of
 """
 
 # So little that no number of bytes written since makes it more than nothing.
-_NOTHING_WAITED = -(1 << 62)
+_NOTHING_WAITED = -sys.maxsize
 
 # Each with as much of it as is asked for where that has to be little.
 _shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[memoryview, memoryview]] = (
