@@ -24,4 +24,5 @@ cdef class SocketProtocol(SocketFacts):
 
     cdef object _flush(self)
     cdef object _flush_if_open(self)
+    cdef bint _has_taken(self) except -1
     cdef object _handle(self, Connection connection, list items, Py_ssize_t size)
