@@ -7,6 +7,7 @@ import gc
 import random
 import sys
 import weakref
+import zlib
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from aio_support import (
     uri_of,
 )
 from raw_peer import (
+    REQUEST,
     raw_client,
     raw_pair,
     served,
@@ -31,6 +33,8 @@ from fastframe import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    MessageDecoder,
+    ProtocolError,
     Role,
     State,
     WebSocket,
@@ -38,6 +42,9 @@ from fastframe import (
     connect,
     serve,
 )
+from fastframe.aio.protocol import SocketProtocol
+from fastframe.connection import Connection
+from fastframe.deflate import DeflateCodec
 
 MEBIBYTE = 1024 * 1024
 COMPRESSIONS = pytest.mark.parametrize("compression", [None, "deflate"])
@@ -414,3 +421,58 @@ async def test_nobody_has_to_collect_one_that_was_asked_for_a_stream_at_its_end(
     finally:
         gc.enable()
     assert taken == ["a", "b"]
+
+
+def compressed(opcode: int, message: bytes, end: bytes = b"") -> bytes:
+    """A client's frame, `end` behind what is compressed."""
+    compressor = zlib.compressobj(9, wbits=-12)
+    payload = (compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return data_frame(Role.SERVER, opcode, payload + end, rsv=4)
+
+
+LAST_WORDS = {
+    "bomb": compressed(2, bytes(2 * MEBIBYTE)),
+    "corrupt": compressed(2, random.Random(8).randbytes(100_000), b"\x07"),
+    "inflated text that is no UTF-8": compressed(1, b"a" * 100_000 + b"\xff"),
+    "text that is no UTF-8": data_frame(Role.SERVER, 1, b"a" * 100_000 + b"\xff"),
+    "reserved opcode": data_frame(Role.SERVER, 2, bytes(100_000)) + data_frame(Role.SERVER, 3, b""),
+    "bomb and more": compressed(2, bytes(2 * MEBIBYTE)) + bytes(300_000),
+}
+
+
+def kept_of_connections() -> list[str]:
+    """What there is of connections, and of how they failed."""
+    kinds = (SocketProtocol, Connection, MessageDecoder, DeflateCodec, ProtocolError)
+    return sorted(type(thing).__name__ for thing in gc.get_objects() if issubclass(type(thing), kinds))
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="only CPython counts references")
+@pytest.mark.parametrize("form", ["coroutine", "callback"])
+@pytest.mark.parametrize("wire", LAST_WORDS.values(), ids=list(LAST_WORDS))
+@every_loop
+async def test_nobody_has_to_collect_what_a_peer_failed_by(form: str, wire: bytes) -> None:
+    codes: list[int | None] = []
+
+    async def handler(ws: Any) -> None:
+        with pytest.raises(ConnectionClosedError):
+            async for _ in ws:
+                pass
+        codes.append(ws.connection.failure.close_code)
+
+    class Callbacks(WebSocket):
+        def on_close(self, close_code: int, close_reason: str, was_clean: bool) -> None:
+            assert self.connection is not None and self.connection.failure is not None
+            codes.append(self.connection.failure.close_code)
+
+    extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    gc.collect()
+    gc.disable()
+    try:
+        before = kept_of_connections()
+        async with serve(handler if form == "coroutine" else Callbacks, "127.0.0.1", 0) as server:
+            async with raw_client(server, REQUEST[:-2] + extension) as peer:
+                await peer.send(wire)
+            await eventually(lambda: codes and not server.connections, "it was opened and failed")
+            await eventually(lambda: kept_of_connections() == before, "nothing is left of it")
+    finally:
+        gc.enable()

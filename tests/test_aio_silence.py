@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aio_support import (
+    Recorder,
     clock,
     eventually,
     simulated,
+    spin,
 )
+from callback_form import SIDES as CALLBACK_SIDES
 from raw_peer import (
     raw_pair,
     served,
@@ -24,6 +29,7 @@ from fastframe import (
 )
 
 SIDES: dict[Role, Any] = {Role.SERVER: served, Role.CLIENT: raw_pair}
+FORMS = pytest.mark.parametrize("form", ["coroutine", "callback"])
 BOTH = pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
 
 
@@ -171,3 +177,94 @@ async def test_peer_that_nobody_listens_to_is_given_up_if_it_takes_nothing(role:
         assert done, "the peer was never given up"
         with pytest.raises(ConnectionClosedError, match="bytes unsent"):
             await sending
+
+
+# The peer takes what waits for it.
+
+
+async def take(peer: Any, size: int) -> None:
+    """Read so many bytes, and keep none."""
+    while size > 0:
+        data = await peer.loop.sock_recv(peer.sock, min(size, 1 << 18))
+        assert data, "the connection was ended"
+        size -= len(data)
+
+
+@contextlib.asynccontextmanager
+async def opened(role: Role, form: str, **options: Any) -> AsyncIterator[tuple[Any, Any]]:
+    callback = CALLBACK_SIDES[role]
+    async with callback(Recorder, **options) if form == "callback" else SIDES[role](**options) as pair:
+        yield pair
+
+
+@FORMS
+@BOTH
+@pytest.mark.parametrize("is_heard", [False, True], ids=["reading", "reading-paused"])
+@simulated
+async def test_peer_that_takes_a_long_message_is_kept(role: Role, form: str, is_heard: bool) -> None:
+    """The ping is far behind in what it takes; or it is at the ping, and nobody listens to its pongs."""
+    size, piece = 60_000_000, 5_000_000
+    async with opened(role, form, ping_interval=5, ping_timeout=10, max_queue=50_000) as (peer, ws):
+        if is_heard:
+            ws.pause_reading()
+            await peer.send(data_frame(role, 10, b"still here"))
+        sending: Any = ws.send(bytes(size))
+        if form == "coroutine":
+            sending = asyncio.ensure_future(sending)
+        for _ in range(size // piece):
+            await asyncio.sleep(9)
+            await take(peer, piece)
+        assert ws.ready_state is State.OPEN
+        if form == "coroutine":
+            await sending
+
+
+@BOTH
+@simulated
+async def test_peer_is_kept_though_as_much_comes_as_it_takes(role: Role) -> None:
+    waiting = 2_000_000
+    options = {"ping_interval": 5, "ping_timeout": 10, "write_limit": 4 * waiting}
+    async with opened(role, "callback", **options) as (peer, ws):
+        while ws.buffered_amount < waiting:
+            ws.send(bytes(100_000))
+            await asyncio.sleep(0)
+        for _ in range(200):
+            await take(peer, 3_000_000)
+            await spin(5)
+            missing = waiting - ws.buffered_amount
+            while missing > 0:
+                ws.send(bytes(missing))
+                await asyncio.sleep(0)
+                missing = waiting - ws.buffered_amount
+            assert not ws._writing_paused
+            await asyncio.sleep(1)
+        assert ws.ready_state is State.OPEN
+
+
+@BOTH
+@simulated
+async def test_what_is_added_is_no_sign_of_a_peer_that_takes_nothing(role: Role) -> None:
+    options = {"ping_interval": 5, "ping_timeout": 10, "write_limit": 8_000_000}
+    async with opened(role, "callback", **options) as (_, ws):
+        while not ws.buffered_amount:
+            ws.send(bytes(100_000))
+            await asyncio.sleep(0)
+        before = clock().time()
+        while ws.ready_state is State.OPEN and clock().time() < before + 100:
+            ws.send(bytes(1000))
+            await asyncio.sleep(0.5)
+        assert 10 <= clock().time() - before < 30
+        await ws.closed
+
+
+@BOTH
+@simulated
+async def test_what_the_system_takes_is_no_sign_of_a_peer_that_is_gone(role: Role) -> None:
+    """It has room for long after the peer's last byte."""
+    async with opened(role, "callback", ping_interval=5, ping_timeout=10) as (_, ws):
+        before = clock().time()
+        while ws.ready_state is State.OPEN and clock().time() < before + 100:
+            ws.send(bytes(10))
+            await asyncio.sleep(0.5)
+        assert 10 <= clock().time() - before < 30
+        await ws.closed

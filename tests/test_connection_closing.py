@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -18,10 +20,12 @@ from conversation import (
     state_of,
     take_in,
 )
+from deflate_pairs import codec_pair
 from raw_peer import (
     RawFrame,
     split_frames,
 )
+from traced import traced
 from wire import data_frame, frame_bytes
 
 from fastframe import (
@@ -466,3 +470,62 @@ def test_after_the_closing_handshake_it_is_over_when_the_transport_is_gone(
     assert connection.finished and not is_over(connection)
     connection.end()
     assert is_over(connection)
+
+
+# What is kept of a violation.
+
+LARGE = 1024 * 1024
+
+
+def deflated(message: bytes) -> bytes:
+    compressor = zlib.compressobj(9, wbits=-12)
+    return (compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+FAILING: dict[str, Callable[[], bytes]] = {
+    "bomb": lambda: data_frame(Role.SERVER, 2, deflated(bytes(LARGE + 1)), rsv=4),
+    "corrupt": lambda: data_frame(
+        Role.SERVER, 2, deflated(random.Random(1).randbytes(LARGE // 2)) + b"\7", rsv=4
+    ),
+    "inflated text": lambda: data_frame(Role.SERVER, 1, deflated(b"a" * (LARGE - 1) + b"\xff"), rsv=4),
+    "text": lambda: data_frame(Role.SERVER, 1, b"a" * (LARGE - 1) + b"\xff"),
+    "behind a message": lambda: data_frame(Role.SERVER, 2, bytes(LARGE)) + data_frame(Role.SERVER, 3, b""),
+}
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("name", sorted(FAILING))
+def test_connection_that_failed_keeps_next_to_nothing(name: str, in_place: bool, again: bool) -> None:
+    wire = FAILING[name]()
+    connection = Connection(Role.SERVER, deflate=codec_pair()[1], max_message_size=LARGE)
+    with traced() as memory:
+        if in_place:
+            receive_in_place(connection, wire)
+        else:
+            connection.receive(wire)
+        if again:
+            assert connection.receive(b"more") == []
+        connection.conclude()
+        connection.take()
+        assert memory()[0] < 64 * 1024
+    failure = connection.failure
+    assert failure is not None
+    assert failure.__traceback__ is None and failure.__context__ is None and failure.decoded == []
+    assert str(failure) and failure.last_frames
+
+
+def receive_in_place(connection: Connection, wire: bytes) -> None:
+    """All that can be is read to where the connection wants it."""
+    connection.receive(wire[:100])
+    rest = memoryview(wire)[100:]
+    while rest:
+        buffer = connection.get_buffer(1)
+        if buffer is None:
+            connection.receive(rest)
+            return
+        size = min(len(buffer), len(rest))
+        buffer[:size] = rest[:size]
+        del buffer
+        connection.received(size)
+        rest = rest[size:]

@@ -6,7 +6,9 @@ import random
 import subprocess
 import sys
 import time
+import traceback
 import zlib
+from typing import Any
 
 import pytest
 from deflate_pairs import HELLO, STATELESS, TAIL, codec_pair, contents
@@ -153,6 +155,28 @@ def test_too_big_is_too_big_ever_after() -> None:
     with pytest.raises(MessageTooBig) as again:
         codec.inflate(HELLO, None)
     assert again.value is caught.value
+
+
+def frames_of(error: BaseException) -> list[Any]:
+    assert error.__context__ is None and error.__cause__ is None
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+@pytest.mark.parametrize("payload", [HELLO, bytes.fromhex(min(CORRUPT))])
+def test_kept_failure_keeps_no_data_and_its_traceback_does_not_grow(payload: bytes) -> None:
+    codec, _ = codec_pair()
+    depths = []
+    for _ in range(3):
+        with pytest.raises(ProtocolError) as caught:
+            codec.inflate(payload, 4)
+        frames = frames_of(caught.value)
+        depths.append(len(frames))
+        if len(depths) == 1:
+            assert [frame.f_locals[name] for frame in frames[1:] for name in ("payload", "message")] == [
+                b"",
+                b"",
+            ]
+    assert depths == [2, 2, 2]
 
 
 @given(

@@ -181,6 +181,25 @@ def test_what_is_no_ratio_is_refused(max_ratio: Any) -> None:
         PerMessageDeflate(max_ratio=max_ratio)
 
 
-@pytest.mark.parametrize("max_ratio", [None, 1, 1.5, 10**6, sys.maxsize * 4])
+@pytest.mark.parametrize("max_ratio", [None, 1, 1.5, 10**6, sys.maxsize * 4, sys.float_info.max, 10**400])
 def test_any_other_ratio_is_taken(max_ratio: float | None) -> None:
     assert server_with(max_ratio).inflate(deflated(b"Hello" * 9), None) == b"Hello" * 9
+
+
+@both
+@pytest.mark.parametrize("max_ratio", [1032, 2048, 1e300, sys.float_info.max, 10**400])
+def test_a_ratio_beyond_that_of_deflate_refuses_nothing(
+    codec: ModuleType, client: PerMessageDeflate, max_ratio: float
+) -> None:
+    message = bytes(5_000_000)
+    compressor = zlib.compressobj(9, wbits=-12)
+    payload = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    wire = data_frame(Role.SERVER, 2, payload[:-4], rsv=4)
+
+    def decoder(max_message_size: int | None) -> Any:
+        inflate = server_with(max_ratio, client).inflate
+        return codec.MessageDecoder(Role.SERVER, inflate=inflate, max_message_size=max_message_size)
+
+    assert decoder(None).receive(wire) == [message]
+    with pytest.raises(MessageTooBig, match="exceeds max_message_size 4999999$"):
+        decoder(4_999_999).receive(wire)

@@ -27,12 +27,13 @@ class Drive:
         unsent: Callable[[float], int] = lambda _: 0,
         answer: bool = False,
         heard: bool = False,
+        has_taken: bool = False,
     ) -> str | None:
         """Go on until the peer is given up; None if it is not before `end`, in seconds."""
         while self.liveness.deadline - START <= end:
             self.now = self.liveness.deadline - START
             self.liveness.heard = self.liveness.heard or heard
-            verdict = self.liveness.check(self.liveness.deadline, unsent(self.now))
+            verdict = self.liveness.check(self.liveness.deadline, unsent(self.now), has_taken)
             if isinstance(verdict, str):
                 return verdict
             if verdict is not None:
@@ -168,3 +169,33 @@ def test_second_pong_to_one_ping_is_no_measurement() -> None:
     drive.until(20, answer=True)
     drive.liveness.answered(drive.pings[0][1], START + 30)
     assert drive.liveness.latency == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("interval", "timeout"), INTERVALS)
+@pytest.mark.parametrize("unsent", [70_000, 0])
+def test_peer_that_takes_what_waits_is_kept(interval: float, timeout: float, unsent: int) -> None:
+    """Whatever the application adds meanwhile, and though a pong is late behind all that."""
+    drive = Drive(interval, timeout)
+    assert drive.until(20 * (interval + timeout), unsent=lambda _: unsent, has_taken=True) is None
+    start = drive.now
+    verdict = drive.until(start + 2 * interval + 3 * timeout, unsent=lambda _: unsent)
+    assert verdict is not None, "it takes nothing any more, and is not given up"
+    assert ("silent" in verdict) == (not unsent)
+    assert drive.now - start >= timeout
+
+
+def test_verdict_on_a_peer_that_takes_nothing_any_more_says_for_how_long() -> None:
+    drive = Drive(10, 4)
+    assert drive.until(100, unsent=lambda _: 5, has_taken=True) is None
+    verdict = drive.until(200, unsent=lambda _: 5)
+    assert verdict == "the peer took nothing for 4 s: 5 bytes unsent"
+    assert drive.now == 104
+
+
+def test_peer_that_took_much_has_been_silent_since_it_was_heard() -> None:
+    drive = Drive(10, 4)
+    assert drive.until(50, heard=True) is None
+    assert drive.until(100, has_taken=True) is None
+    verdict = drive.until(200)
+    assert verdict is not None
+    assert f"silent for {drive.now - 50:.0f} s" in verdict

@@ -42,6 +42,8 @@ _TAIL_AND_END = _TAIL + b"\x01\x00\x00\xff\xff"
 
 _SYNC_FLUSH = zlib.Z_SYNC_FLUSH
 _MOST = sys.maxsize
+# Times: a ratio that no message has.
+_MORE_THAN_DEFLATE = 2048
 
 
 @functools.cache
@@ -100,7 +102,8 @@ class DeflateCodec:
         self.sharing_key = _shared(compress_bits, level, memory_level)
         self._peer_is_stateless = peer
         self._inflate_bits = inflate_bits
-        self._max_ratio = max_ratio
+        # Of a larger one times a size, int() may make an error.
+        self._max_ratio = None if max_ratio is None else min(max_ratio, _MORE_THAN_DEFLATE)
         self._compressor: Compressor | None = None
         self._inflater: _Inflater | None = None
         self._failure: FastframeError | None = None
@@ -200,7 +203,7 @@ class DeflateCodec:
             raises the same again.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         allowed = max_size
         if self._max_ratio is not None:
             by_ratio = max(RATIO_FLOOR, int(self._max_ratio * len(payload)))
@@ -219,8 +222,11 @@ class DeflateCodec:
                 raise ProtocolError("compressed message ends inside of a DEFLATE block")
         except FastframeError as error:
             self._inflater = None
+            # It is kept, and with it the frames in its traceback and whatever these have.
+            payload = message = b""
+            error.__context__ = None
             self._failure = error
-            raise
+            raise error.with_traceback(None) from None
         return message
 
     def _too_big(self, compressed: int, inflated: int, max_size: int | None) -> MessageTooBig:

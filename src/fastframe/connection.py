@@ -76,7 +76,8 @@ class Connection:
         close_received: the peer's close frame, or None.
         close_sent: our close frame, or None.
         received_first: whether the peer's came first; None unless there were both.
-        failure: why the connection fails (RFC 6455 section 7.1.7), or None.
+        failure: why the connection fails (RFC 6455 section 7.1.7), or None;
+            without a traceback, and its `decoded` is empty.
         congested: to be set while the network takes nothing: then only the
             newest of several pings is answered.
         control_frames: how many of the items received last are no messages.
@@ -396,8 +397,12 @@ class Connection:
         self.append_message = None
 
     def _note_failure(self, error: ProtocolError) -> list[Item]:
-        if self.failure is not None:
-            return []  # the decoder raises the same whenever it is called again
-        self.failure = error
-        self.ending = self.state is OPEN
-        return error.decoded  # type: ignore[return-value]
+        # It is kept, by the decoder too, for as long as anybody holds on to us. The frames in its traceback
+        # have what was inflated, and lead back to us: we would wait for the garbage collector.
+        error.__traceback__ = error.__context__ = None
+        items, error.decoded = error.decoded, []
+        if self.failure is None:
+            self.failure = error
+            self.ending = self.state is OPEN
+        # Empty from the second time on: the decoder raises the same whenever it is called again.
+        return items  # type: ignore[return-value]

@@ -2,8 +2,11 @@
 
 A ping goes out every `ping_interval` seconds. From the moment that it has left
 for the network the peer has `ping_timeout` seconds to be heard of: any byte
-counts, not only the pong. A process that could not look is no proof that the
-peer was silent, so a late check grants the time again.
+counts, not only the pong. So does any byte of ours that it takes while the
+network is full, as only a peer that takes what came before makes room for it;
+the ping has to wait behind all that, and the pong with it. A process that could
+not look is no proof that the peer was silent, so a late check grants the time
+again.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ class Liveness:
 
     Args:
         ping_interval: seconds from one ping to the next.
-        ping_timeout: seconds without a byte, once a ping has left, after which
-            the peer is given up; None for never.
+        ping_timeout: seconds without a byte, heard or taken, once a ping has
+            left, after which the peer is given up; None for never.
         now: the time, in seconds of a clock that never goes back.
 
     Attributes:
@@ -57,12 +60,15 @@ class Liveness:
         self.latency = 0.0
         self.deadline = now + ping_interval
 
-    def check(self, now: float, unsent: int) -> str | bytes | None:
+    def check(self, now: float, unsent: int, has_taken: bool = False) -> str | bytes | None:
         """Look whether it is time for something.
 
         Args:
             now: the time.
             unsent: bytes of ours that have not left for the network.
+            has_taken: whether bytes waited for the network at the last look,
+                and it has taken some since. What it takes while it has room
+                proves nothing: that of a peer that is gone takes it too.
 
         Returns:
             bytes: send a ping with this payload. str: give the peer up, for
@@ -72,6 +78,8 @@ class Liveness:
         if self.heard or late > _LATE:
             self.heard = False
             self.silent_since = now
+            self._asked_at = self._left_at = None
+        elif has_taken:
             self._asked_at = self._left_at = None
         elif self._asked_at is not None and self._timeout is not None:
             verdict = self._judge(now, unsent)

@@ -264,7 +264,9 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
         if self._events and waiting < CORK_SIZE:
             self.flush_soon()
         elif waiting and not self._writing_paused and self._outlet is not None:
-            self._outlet.write(connection.take())
+            data = connection.take()
+            self._untaken += len(data)
+            self._outlet.write(data)
         if self._writing_paused:
             await self._drained()
 

@@ -18,9 +18,11 @@ cdef class SocketProtocol(SocketFacts):
     cdef public object _pongs
     cdef public bint _reading_paused
     cdef public object _settings
+    cdef public Py_ssize_t _untaken
     cdef bint _was_full
     cdef public bint _writing_paused
 
     cdef object _flush(self)
     cdef object _flush_if_open(self)
+    cdef bint _has_taken(self) except -1
     cdef object _handle(self, Connection connection, list items, Py_ssize_t size)

@@ -9,6 +9,7 @@ a large frame is read straight into the message that it becomes.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,9 @@ All that one read brings is inflated before reading can pause, and a message of
 1 MiB takes 1 KiB of it. Before the handshake is answered it is not known yet.
 """
 
+# So little that no number of bytes written since makes it more than nothing.
+_NOTHING_WAITED = -sys.maxsize
+
 # Each with as much of it as is asked for where that has to be little.
 _shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[memoryview, memoryview]] = (
     weakref.WeakKeyDictionary()
@@ -109,6 +113,7 @@ class SocketProtocol(SocketFacts):
         "_pongs",
         "_reading_paused",
         "_settings",
+        "_untaken",
         "_was_full",
         "_writing_paused",
     )
@@ -128,6 +133,8 @@ class SocketProtocol(SocketFacts):
         self._reading_paused = False
         self._writing_paused = False
         self._keepalive: Keepalive | None = None
+        # What would wait in the outlet had the network taken nothing since the last look.
+        self._untaken = _NOTHING_WAITED
         self._close_timer: asyncio.TimerHandle | None = None
         self._pongs: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
         self._explanation = ""
@@ -343,6 +350,7 @@ class SocketProtocol(SocketFacts):
         if not self._writing_paused:
             data = connection.take()
             if data:
+                self._untaken += len(data)
                 outlet.write(data)
         if connection.state is not OPEN:
             self._close_when_finished(connection)
@@ -354,6 +362,7 @@ class SocketProtocol(SocketFacts):
         parts = None if outlet is None else connection.send_unjoined(message)
         if outlet is None or parts is None:
             return False
+        self._untaken += len(parts[0]) + len(message)
         outlet.write_two(*parts)
         return True
 
@@ -419,7 +428,7 @@ class SocketProtocol(SocketFacts):
         unsent = self.buffered_amount
         if self._reading_paused and not unsent:
             liveness.heard = True  # nothing can be heard of a peer that nobody listens to
-        verdict = liveness.check(self._loop.time(), unsent)
+        verdict = liveness.check(self._loop.time(), unsent, self._has_taken())
         if isinstance(verdict, str):
             self._fail(CloseCode.INTERNAL_ERROR, verdict)
             return
@@ -427,6 +436,12 @@ class SocketProtocol(SocketFacts):
             connection.ping(verdict)
             self._flush()
         keepalive.add(self)
+
+    def _has_taken(self) -> bool:
+        """Whether the network has taken some of what waited at the last look, or came behind it."""
+        waiting = 0 if self._outlet is None else self._outlet.waiting
+        before, self._untaken = self._untaken, waiting or _NOTHING_WAITED
+        return before > waiting
 
     def check_answers(self) -> None:
         """It is time to look whether the peer takes what TLS answers it by itself."""

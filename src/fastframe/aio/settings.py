@@ -63,7 +63,7 @@ class Settings:
     ping_interval: float | None = 20
     """Seconds between pings; None for none."""
     ping_timeout: float | None = 20
-    """Seconds in which a pinged peer has to be heard of; None to wait for ever."""
+    """Seconds in which a pinged peer has to be heard of, or to take of what waits; None to wait for ever."""
     close_timeout: float = 10
     """Seconds that the closing handshake may take."""
     max_queue: int = DEFAULT_MAX_QUEUE
