@@ -222,7 +222,10 @@ def broken_closes(target: Target) -> str:
 @attack("1007")
 def text_that_is_not_utf8(target: Target) -> str:
     """Text and close reasons that are not UTF-8"""
-    return all_answer(target, [frame(1, b"\xff"), frame(1, b"\xed\xa0\x80"), frame(8, b"\x03\xe8\xff")])
+    # Each of the many is cut short by the next, for longer than is looked at in one go.
+    many = [frame(1, lead * 40_000 + b"a") for lead in (b"\xc3", b"\xe4", b"\xf0")]
+    wires = [frame(1, b"\xff"), frame(1, b"\xed\xa0\x80"), frame(8, b"\x03\xe8\xff")]
+    return all_answer(target, [*wires, *many])
 
 
 @attack("1000")

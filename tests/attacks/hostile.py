@@ -210,6 +210,7 @@ def text_for_the_client_that_is_not_utf8(request: bytes) -> list[bytes]:
     """Text, also in fragments and before it ends, and close reasons that are not UTF-8"""
     wires = [frame(1, b"\xff"), frame(1, b"\xed\xa0\x80"), frame(8, b"\x03\xe8\xff")]
     wires += [frame(1, b"\xf0", fin=False) + frame(0, b"x", fin=False), frame(1, b"\xe2\x82")]
+    wires += [frame(1, b"\xc3" * 40_000 + b"a")]
     return behind(request, wires)
 
 
