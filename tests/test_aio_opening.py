@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -340,6 +341,29 @@ async def test_slow_handshake_gets_408_after_open_timeout(sent: bytes) -> None:
         assert clock().time() - before == pytest.approx(3, abs=0.1)
         peer.close()
         await eventually(lambda: not server.connections, "the connection is gone")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell whether it was cancelled")
+@every_loop
+async def test_process_request_that_is_cancelled_with_the_program_is_no_failure() -> None:
+    waiting: list[asyncio.Task[Any]] = []
+
+    async def process_request(protocol: Any, request: Request) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        waiting.append(task)
+        await asyncio.Event().wait()
+
+    async with (
+        serve(echo, "127.0.0.1", 0, process_request=process_request) as server,
+        raw_client(server, b"") as peer,
+    ):
+        await peer.send(REQUEST)
+        await eventually(lambda: waiting, "it waits")
+        waiting[0].cancel()  # as `asyncio.run` does at its end
+        await asyncio.wait(waiting)
+        assert waiting[0].cancelled()
+    assert logged() == []
 
 
 @simulated

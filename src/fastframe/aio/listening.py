@@ -51,7 +51,6 @@ class Listener:
         self._poller = Poller(loop)
         self._backlog = backlog
         self._make_protocol = make_protocol
-        self._closed: asyncio.Future[None] = loop.create_future()
         self._sockets: list[socket_module.socket] = [socket.dup() for socket in sockets]
         for socket in self._sockets:
             socket.setblocking(False)
@@ -63,16 +62,11 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more."""
-        self._closed.cancel()
         while self._sockets:
             socket = self._sockets.pop()
             self._loop.remove_reader(socket)
             socket.close()
         self._poller.release()
-
-    async def serve_forever(self) -> None:
-        """Wait until `close` is called, which cancels it, as `asyncio.Server` does."""
-        await asyncio.shield(self._closed)
 
     def _watch(self, socket: socket_module.socket) -> None:
         if socket in self._sockets:  # it may have been closed while there was no descriptor left

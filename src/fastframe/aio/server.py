@@ -103,12 +103,18 @@ class _ServerOpening:
         try:
             response = await verdict
         except FAILURES as error:
-            if self._answered and isinstance(error, asyncio.CancelledError):
-                raise  # by `lost`
+            if isinstance(error, asyncio.CancelledError) and self._is_cancelled():
+                raise
             self._failed(error)
             return
         self._protocol.resume_reading()
         self._answer(request, response)
+
+    def _is_cancelled(self) -> bool:
+        """Whether it is our task that was cancelled, and not something that it waits for."""
+        # Before Python 3.11 a task does not tell, so that `lost` alone is known.
+        cancelling: Callable[[], int] = getattr(asyncio.current_task(), "cancelling", bool)
+        return self._answered or cancelling() > 0
 
     def _answer(self, request: Request, response: Response | None) -> None:
         if response is not None:
