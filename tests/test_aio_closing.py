@@ -271,6 +271,39 @@ async def test_who_waits_for_the_end_with_no_message_left_has_nothing_to_answer(
         assert clock().time() - before < 1
 
 
+@pytest.mark.parametrize("reason", ["close", "violation"])
+@pytest.mark.parametrize("form", ["recv", "async for", "recv_streaming"])
+@every_loop
+async def test_peer_that_sends_no_more_is_answered_though_messages_wait(form: str, reason: str) -> None:
+    taken: list[Any] = []
+
+    async def take_all(ws: WebSocketStream) -> None:
+        if form == "async for":
+            async for message in ws:
+                taken.append(message)
+                await asyncio.sleep(0.02)
+            return
+        while True:
+            taken.append(await (ws.recv() if form == "recv" else anext(ws.recv_streaming())))
+            await asyncio.sleep(0.02)
+
+    async def handler(ws: WebSocketStream) -> None:
+        await take_all(ws)
+
+    code = 1000 if reason == "close" else 1002
+    last = (
+        data_frame(Role.SERVER, 8, (1000).to_bytes(2, "big")) if reason == "close" else b"\xff\x80" + bytes(4)
+    )
+    async with serve(handler, "127.0.0.1", 0) as server, raw_client(server) as peer:
+        await peer.send(data_frame(Role.SERVER, 1, b"a") + data_frame(Role.SERVER, 1, b"b") + last)
+        peer.half_close()
+        answer = await peer.frame()
+        assert (answer.opcode, answer.payload[:2]) == (8, code.to_bytes(2, "big"))
+        assert await peer.rest() == b""
+        await eventually(lambda: len(taken) == 2, "all are taken")
+    assert taken == ["a", "b"]
+
+
 @every_loop
 async def test_peer_that_closes_before_its_messages_are_taken_leaves_no_timer() -> None:
     async with pair() as (server, client):

@@ -96,6 +96,16 @@ async def test_a_request_by_another_name_is_misdirected() -> None:
 
 
 @every_loop
+async def test_further_origins_may_be_written_in_any_case() -> None:
+    async with open_demo(origins=["https://Demo.Example"]) as demo:
+        port = urlsplit(demo.url).port
+        assert port is not None
+        assert await status_of(port, "demo.example") == 404
+        async with visitor(demo, origin="https://demo.example"):
+            pass
+
+
+@every_loop
 async def test_no_more_sockets_than_there_is_room_for() -> None:
     async with open_demo() as demo:
         uri, origin = demo.url.replace("http", "ws", 1) + "echo", demo.url.rstrip("/")
@@ -115,12 +125,16 @@ async def test_nonsense_is_refused_and_the_conversation_goes_on() -> None:
         '{"type": "update", "n": 1, "x": NaN, "y": 0}', '{"type": "update", "n": true, "x": 0, "y": 0}',
         '{"type": "post", "format": "svg", "text": ""}',
         json.dumps({"type": "post", "format": "text", "text": "x" * (MAX_POST + 1)}),
+        f'{{"type": "update", "n": 1, "x": Infinity, "y": {"1" * 400}}}',
+        '{"type": "post", "format": "text", "text": "half of an emoji: \\ud83d"}',
         '{"type": "close", "code": 1005, "reason": ""}', b"<svg/>", b"",
     ]  # fmt: skip
     async with open_demo() as demo, visitor(demo) as ws:
         for message in nonsense:
             await ws.send(message)
             assert (await told(ws, "refused"))["why"]
+        await ws.send(f'{{"type": "update", "n": 6, "x": {"1" * 400}, "y": 0.5}}')
+        assert (await told(ws, "echo"))["n"] == 6
         await ws.send('{"type": "update", "n": 7, "x": 2, "y": 0.5}')
         assert (await told(ws, "echo"))["n"] == 7
         assert (await told(ws, "room"))["visitors"][0]["at"] == [1.0, 0.5]

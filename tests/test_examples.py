@@ -92,6 +92,10 @@ async def test_authentication_by_header_and_by_cookie() -> None:
             assert await ws.recv() == "still there?"
         async with connect(running.uri, additional_headers=cookie, origin=ours, proxy=None) as ws:
             assert await ws.recv() == "Hello alan"
+        for other in ('prefs={"theme":"dark"}', "seen", "path=/x", "=", "", "token2=a"):
+            behind = {"Cookie": f"{other}; {cookie['Cookie']}"}
+            async with connect(running.uri, additional_headers=behind, origin=ours, proxy=None) as ws:
+                assert await ws.recv() == "Hello alan", other
         # A stranger's page, in a browser that sends the cookie along.
         assert await refusal(running.uri, cookie, "https://evil.example") == (403, None)
         assert await refusal(running.uri, cookie, "null") == (403, None)

@@ -162,7 +162,18 @@ async def test_what_another_attempt_cannot_change_ends_it() -> None:
     assert status == 1 and "401" in log and "Traceback" not in log
 
 
-@pytest.mark.parametrize("said", ["no JSON", "[]", '{"subscribe": {"NONE": 0}}', '{"subscribe": 1}'])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no JSON",
+        "[]",
+        '{"subscribe": {"NONE": 0}}',
+        '{"subscribe": 1}',
+        '{"subscribe": {"ACME": 1e999}}',
+        "[" * 100_000,
+    ],
+    ids=lambda said: said[:40],
+)
 @bounded
 async def test_the_server_closes_on_nonsense(said: str) -> None:
     async with server(SERVER) as feed:

@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from aio_support import eventually
@@ -69,6 +70,28 @@ def test_a_file_arrives_as_it_was(tmp_path: Path, size: int) -> None:
     test()
 
 
+@bounded
+async def test_pages_may_upload_only_if_their_site_is_named(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text("ours")
+
+    async def upload(origin: str) -> Any:
+        uri = f"{running.uri}setup.py?size=6"
+        async with connect(uri, origin=cast("Any", origin), compression=None, proxy=None) as ws:
+            await ws.send(b"theirs")
+            return json.loads(await ws.recv())["received"]
+
+    async with server(
+        "upload/server.py", "--folder", tmp_path, "--origin", "https://ours.example"
+    ) as running:
+        for stranger in ("https://evil.example", "null"):
+            with pytest.raises(InvalidStatus) as refused:
+                await upload(stranger)
+            assert refused.value.response.status_code == 403
+        assert (tmp_path / "setup.py").read_text() == "ours"
+        assert await upload("https://ours.example") == 6
+    assert (tmp_path / "setup.py").read_text() == "theirs"
+
+
 @pytest.mark.resident_memory
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_a_file_larger_than_memory_would_do(tmp_path: Path) -> None:
@@ -116,8 +139,10 @@ async def test_what_is_not_as_announced_leaves_nothing_behind(tmp_path: Path) ->
             closed: int | None = ws.close_code
             return closed
 
+    (tmp_path / "folder").mkdir()
     async with server("upload/server.py", "--folder", tmp_path, "--max-size", "100") as running:
         for query, status in (
+            ("folder?size=1", 409),
             ("x?size=101", 413),
             ("x", 400),
             ("x?size=-1", 400),
@@ -143,4 +168,4 @@ async def test_what_is_not_as_announced_leaves_nothing_behind(tmp_path: Path) ->
 
         with pytest.raises(ConnectionClosed):
             await ws.send(half())
-        await eventually(lambda: os.listdir(tmp_path) == [], "nothing is left of it")
+        await eventually(lambda: os.listdir(tmp_path) == ["folder"], "nothing is left of it")

@@ -26,7 +26,6 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import http.cookies
 import os
 import signal
 import sys
@@ -114,11 +113,12 @@ def token_of(headers: Headers) -> str | None:
     if authorization:
         scheme, _, token = authorization[0].partition(" ")
         return token.strip() if scheme.lower() == "bearer" and len(authorization) == 1 else None
-    try:
-        cookies = http.cookies.SimpleCookie("; ".join(headers.get_all("Cookie")))
-    except http.cookies.CookieError:
-        return None
-    return cookies["token"].value if "token" in cookies else None
+    # Each by itself (RFC 6265 section 5.4): http.cookies drops all behind one that it does not like.
+    for cookie in "; ".join(headers.get_all("Cookie")).split(";"):
+        name, _, value = cookie.partition("=")
+        if name.strip() == "token":
+            return value.strip()
+    return None
 
 
 async def talk(ws: WebSocketStream, session: Session) -> None:

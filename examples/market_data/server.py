@@ -93,7 +93,7 @@ class Feed:
             async for message in ws:
                 try:
                     self._subscribe(ws, json.loads(message)["subscribe"])
-                except (ValueError, TypeError, KeyError, AttributeError):
+                except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                     await ws.close(CloseCode.POLICY_VIOLATION, 'say {"subscribe": {"ACME": 0}}')
         finally:
             for instrument in self._instruments.values():

@@ -3,6 +3,9 @@
     python examples/upload/server.py --folder /srv/uploads
     python examples/upload/client.py backup.tar
 
+Programs may upload, and no web page: each that its user's browser shows could write files here otherwise.
+--origin lets those of a site.
+
 The request says what is coming: /NAME?size=BYTES. What cannot be taken is refused there, with 400 or 413.
 The message is written while it comes (`recv_streaming`): reading from the socket pauses while the disk is
 busy, so a connection costs the same memory whatever the size. Progress is told as {"received": BYTES}, and
@@ -74,6 +77,8 @@ class Uploads:
             return Response(400, body=b"The path has to be /NAME?size=BYTES.\n")
         if upload.size > self._max_size:
             return Response(413, body=f"{self._max_size} bytes are the most.\n".encode())
+        if (self._folder / upload.name).is_dir():
+            return Response(409, body=b"There is a folder of this name.\n")
         return None
 
     async def handle(self, ws: WebSocketStream) -> None:
@@ -133,12 +138,14 @@ def store(chunk: bytes, file: IO[bytes], digest: Any) -> None:
     digest.update(chunk)
 
 
-async def main(uploads: Uploads, host: str, port: int) -> None:
+async def main(uploads: Uploads, host: str, port: int, origins: list[str]) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    limits: dict[str, Any] = {"compression": None, "max_size": None, "max_fragments": None}
-    async with serve(uploads.handle, host, port, process_request=uploads.process_request, **limits) as server:
+    options: dict[str, Any] = {"compression": None, "max_size": None, "max_fragments": None}
+    # None: programs send no Origin, and browsers always do.
+    options |= {"process_request": uploads.process_request, "origins": [None, *origins]}
+    async with serve(uploads.handle, host, port, **options) as server:
         print(f"listening on ws://{host}:{server.sockets[0].getsockname()[1]}/", flush=True)
         await stop.wait()
 
@@ -147,7 +154,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Takes in files.")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=8765)
-    parser.add_argument("--folder", type=Path, default=Path("."), help="where they go (default: here)")
+    parser.add_argument("--folder", type=Path, required=True, help="where they go")
+    parser.add_argument("--origin", action="append", default=[], help="whose pages may upload, too")
     parser.add_argument("--max-size", type=int, default=1 << 40, metavar="BYTES", help="of a file")
     chosen = parser.parse_args()
-    asyncio.run(main(Uploads(chosen.folder, chosen.max_size), chosen.host, chosen.port))
+    asyncio.run(main(Uploads(chosen.folder, chosen.max_size), chosen.host, chosen.port, chosen.origin))

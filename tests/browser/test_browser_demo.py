@@ -226,6 +226,33 @@ def test_a_page_of_another_origin_gets_no_socket(chromium: Chromium) -> None:
     in_demo(talk)
 
 
+def test_a_post_of_nothing_but_depth_is_shown_as_it_came(chromium: Chromium) -> None:
+    posts = {
+        "json": "[" * 4000 + "0" + ",0" * 3000 + "]" * 4000,
+        "xml": "<a>" * 2000 + "x" + "</a>" * 2000,
+    }
+
+    async def talk(demo: Demo) -> None:
+        async with visit(chromium, demo.url) as opened:
+            for kind, text in posts.items():
+                told = await ask(
+                    opened,
+                    OPEN
+                    + f"""
+                    document.querySelector("[value={kind}]").checked = true;
+                    const before = document.querySelectorAll("#feed pre").length;
+                    document.getElementById("text").value = {json.dumps(text)};
+                    document.getElementById("composer").requestSubmit();
+                    await until(() => document.querySelectorAll("#feed pre").length > before);
+                    const shown = [...document.querySelectorAll("#feed pre")];
+                    return Math.max(...shown.map(pre => pre.textContent.length));
+                    """,
+                )
+                assert told <= max(map(len, posts.values())), kind
+
+    in_demo(talk)
+
+
 def test_html_of_a_visitor_runs_nothing(chromium: Chromium) -> None:
     async def talk(demo: Demo) -> None:
         async with visit(chromium, demo.url) as opened:

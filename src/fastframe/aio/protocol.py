@@ -206,9 +206,13 @@ class SocketProtocol(SocketFacts):
         # Returning nothing makes the transport close, once what was written has left.
         if self._opening is not None:
             self._opening.ended()
-        elif self._close_timer is None:
+            return
+        if self._close_timer is None:
             # A peer that takes nothing would keep it open for ever.
             self._close_timer = self._loop.call_later(self._settings.close_timeout, self._give_up_closing)
+        if self.connection is not None and self.connection.ending:
+            # Messages that came before may wait to be taken, but nothing is sent any more for them.
+            self._conclude()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._close_timer is not None:

@@ -104,6 +104,8 @@ async def open_demo(
         ValueError: nobody can say which origin the page would have.
     """
     listening = _listen(host, port)
+    # As browsers write them.
+    origins = [origin.lower() for origin in origins]
     try:
         address, bound = listening.getsockname()[:2]
         allowed = (

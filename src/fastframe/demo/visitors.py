@@ -100,6 +100,11 @@ class Visitor:
             raise Refusal(f"a post has a text, and a format of {', '.join(FORMATS)}")
         if len(text) > MAX_POST:
             raise Refusal(f"a post has {MAX_POST} characters at most")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Half of an emoji, say, that was cut in two.
+            raise Refusal("a post is text, and no surrogate by itself is") from None
         self._spend(self._posts)
         self._room.push({"type": "post", "from": self.name, "format": form, "text": text})
 
@@ -140,6 +145,7 @@ def _parsed(message: str) -> dict[str, Any]:
 
 
 def _share(value: object) -> float:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    # NaN is not equal to itself.
+    if not isinstance(value, (int, float)) or value != value or value in (math.inf, -math.inf):
         raise Refusal("an update needs a position, x and y from 0 to 1")
-    return round(min(max(float(value), 0.0), 1.0), 4)
+    return round(float(min(max(value, 0.0), 1.0)), 4)

@@ -101,9 +101,20 @@ function shown(format, text) {
 
 const code = (text) => make("pre", {}, text);
 
+// Indented, a text that is nothing but depth becomes thousands of times as long.
+const MAX_DEPTH = 50;
+
+function isDeeper(value, depth) {
+  if (typeof value !== "object" || value === null) return false;
+  return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
+}
+
+const isNested = (element, depth) => [...element.children].some((child) => depth === 0 || isNested(child, depth - 1));
+
 function prettyJson(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    const value = JSON.parse(text);
+    return isDeeper(value, MAX_DEPTH) ? text : JSON.stringify(value, null, 2);
   } catch {
     return text;
   }
@@ -111,7 +122,7 @@ function prettyJson(text) {
 
 function prettyXml(text) {
   const parsed = new DOMParser().parseFromString(text, "application/xml");
-  if (parsed.querySelector("parsererror")) return text;
+  if (parsed.querySelector("parsererror") || isNested(parsed.documentElement, MAX_DEPTH)) return text;
   return outline(parsed.documentElement, "");
 }
 
