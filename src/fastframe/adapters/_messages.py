@@ -35,6 +35,8 @@ def whole_messages(
     except ProtocolError as error:
         frames = error.decoded  # type: ignore[assignment]
         violated = True
+        # The decoder keeps it, and its traceback all who have called.
+        error.__traceback__ = None
     for count, frame in enumerate(frames):
         opcode = frame[0]
         if not (opcode is _BINARY or opcode is _TEXT) or not frame[2]:

@@ -109,8 +109,9 @@ def _append_events() -> Callable[[Any, list[Frame], int | None], bool]:
                         frame = extension.decode(frame, max_size=max_size)
                     frame.check()
                 except Exception as error:  # noqa: BLE001
-                    # Into the generator, which knows what each of them means.
-                    protocol.parser.throw(error)
+                    # Into the generator, which knows what each of them means. Without its traceback: the
+                    # protocol keeps it, and would be kept by it.
+                    protocol.parser.throw(error.with_traceback(None))
                     return False
             events.append(frame)
         return True
@@ -132,6 +133,10 @@ def _receive_data(original: Any) -> Any:
         max_size = self.max_message_size
         if self.max_fragment_size is not None and (max_size is None or self.max_fragment_size < max_size):
             max_size = self.max_fragment_size
+        if max_size is not None and (type(max_size) is not int or max_size < 0):
+            # A float, say, which is good enough for comparing.
+            original(self, data)
+            return
         buffer = self.reader.buffer
         if buffer or len(data) > _LARGE:
             buffer += data
@@ -223,6 +228,8 @@ def _get(original: Any) -> Any:
                 waiter.cancel()
                 queue.get_waiter = None
                 self.get_in_progress = False
+                # Its exception, if it has one, leads back to this frame.
+                del waiter
         frame = waiting[0]
         opcode, data = frame.opcode, frame.data
         if not frame.fin or type(data) is not bytes or not (opcode is text or opcode is binary):

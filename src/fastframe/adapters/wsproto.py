@@ -97,7 +97,11 @@ def _events(original: Any) -> Any:
             yield queue.popleft()
         # It is asked for what is not a whole message, and for what has come since.
         if unparsed.buffer:
-            yield from original(self)
+            for event in original(self):
+                yield event
+                # Meanwhile another generator may have found more, which comes first.
+                while queue:
+                    yield queue.popleft()
 
     return events
 
