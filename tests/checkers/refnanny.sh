@@ -13,7 +13,7 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 FASTFRAME_CFLAGS="-O1 -DCYTHON_REFNANNY=1" \
-    bash "$here/environment.sh" "$python" "$folder" pytest hypothesis "python-socks[asyncio]>=2.8" >"$folder/log" 2>&1 \
+    bash "$here/environment.sh" "$python" "$folder" pytest hypothesis "anyio>=4.9" "python-socks[asyncio]>=2.8" >"$folder/log" 2>&1 \
     || { tail -n 30 "$folder/log"; exit 1; }
 export PYTHONPATH="$folder/installed"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .running import TESTS, output, run
 
 # What the suite's parts need beside fastframe; their bounds are those of these extras.
-TESTING = ("h11", "hypothesis", "prompt-toolkit", "pyte", "pytest", "websockets", "wsproto")
+TESTING = ("anyio", "h11", "hypothesis", "prompt-toolkit", "pyte", "pytest", "websockets", "wsproto")
 EXTRAS = ("'cli'", "'test'")
 
 
