@@ -384,19 +384,8 @@ def connect(
     if not (isinstance(form, type) and issubclass(form, (WebSocket, WebSocketStream))):
         raise TypeError(f"websocket_class must be a subclass of WebSocket, got {websocket_class!r}")
     check_port(port)
-    check_times(
-        open_timeout=open_timeout,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-        close_timeout=close_timeout,
-    )
-    check_limits(
-        max_size=max_size,
-        max_fragments=max_fragments,
-        max_queue=max_queue,
-        write_limit=write_limit,
-        max_backlog=max_backlog,
-    )
+    check_times(open_timeout=open_timeout)
+    check_limits(max_size=max_size, max_fragments=max_fragments)
     if isinstance(proxy, str) and (path is not None or sock is not None):
         raise ValueError("a proxy is no way to a Unix socket or a socket that is connected already")
     options = ClientOptions(

@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 
-def check_limits(*, max_size: object, max_fragments: object, backlog: object = 1, **in_bytes: object) -> None:
+def check_limits(
+    *, max_size: object = None, max_fragments: object = None, backlog: object = 1, **in_bytes: object
+) -> None:
     """Check the options that are whole numbers: they would fail in the middle of a connection.
 
     Args:
@@ -45,14 +47,12 @@ def check_limits(*, max_size: object, max_fragments: object, backlog: object = 1
         _check_whole(name, value)
 
 
-def check_times(
-    *,
-    open_timeout: float | None,
-    ping_interval: float | None,
-    ping_timeout: float | None,
-    close_timeout: float,
-) -> None:
+def check_times(*, close_timeout: object = 0, **optional: object) -> None:
     """Check the options that are seconds: they would fail in the middle of a connection.
+
+    Args:
+        close_timeout: seconds.
+        optional: others by their names, or None.
 
     Raises:
         TypeError: one is no number; None is one only where it lifts a limit.
@@ -60,7 +60,6 @@ def check_times(
     """
     # Without an end to it, a peer that says nothing would be kept.
     _check_seconds("close_timeout", close_timeout)
-    optional = {"open_timeout": open_timeout, "ping_interval": ping_interval, "ping_timeout": ping_timeout}
     for name, value in optional.items():
         if value is not None:
             _check_seconds(name, value)

@@ -378,20 +378,8 @@ def serve(
         raise TypeError(f"handler must be a coroutine function or a subclass of WebSocket, got {handler!r}")
     check_callables(select_subprotocol=select_subprotocol, process_request=process_request)
     check_port(port)
-    check_times(
-        open_timeout=open_timeout,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-        close_timeout=close_timeout,
-    )
-    check_limits(
-        backlog=backlog,
-        max_size=max_size,
-        max_fragments=max_fragments,
-        max_queue=max_queue,
-        write_limit=write_limit,
-        max_backlog=max_backlog,
-    )
+    check_times(open_timeout=open_timeout)
+    check_limits(backlog=backlog, max_size=max_size, max_fragments=max_fragments)
     options = ServerOptions(
         handshake=ServerHandshake(
             origins=origins,

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
+from .options import check_limits, check_times
+
 if TYPE_CHECKING:
     from .protocol import SocketProtocol
 
@@ -57,7 +59,8 @@ class Settings:
     """What the connections of one server, or of one client, have in common.
 
     Raises:
-        ValueError: `slow_consumer` is none of its four values.
+        TypeError: one is no number.
+        ValueError: one is a number that makes no sense, or `slow_consumer` is none of its four values.
     """
 
     ping_interval: float | None = 20
@@ -83,6 +86,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_slow_consumer(self.slow_consumer)
+        check_times(
+            ping_interval=self.ping_interval,
+            ping_timeout=self.ping_timeout,
+            close_timeout=self.close_timeout,
+        )
+        check_limits(max_queue=self.max_queue, write_limit=self.write_limit, max_backlog=self.max_backlog)
 
 
 class Opening(Protocol):
