@@ -12,6 +12,7 @@ from heads import KEY, REQUEST, RESPONSE, URI, cuts, fed, head, rejection, vecto
 from linear import assert_linear
 from wire import single_bytes
 
+from fastframe._http_response import MAX_INTERIM_RESPONSES
 from fastframe.deflate import PerMessageDeflate
 from fastframe.errors import InvalidResponse, InvalidURI
 from fastframe.handshake import MAX_REJECTION_BODY, PRODUCT, ClientHandshake
@@ -226,6 +227,41 @@ def test_deflate_may_be_declined() -> None:
     assert handshake.deflate is None
 
 
+# Interim responses
+
+
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_interim_responses_are_passed_over(status: int, size: int) -> None:
+    handshake = handshake_of_the_rfc()
+    data = INTERIM.replace(b"103", b"%d" % status) * MAX_INTERIM_RESPONSES + RESPONSE + b"\x81\x02Hi"
+    response = fed(handshake, [data[start : start + size] for start in range(0, len(data), size)])
+    assert (response.status, "Link" in response.headers, handshake.subprotocol) == (101, False, "chat")
+    assert handshake.trailing == b"\x81\x02Hi"
+
+
+def test_interim_responses_without_end_are_refused() -> None:
+    data = INTERIM * (MAX_INTERIM_RESPONSES + 1)
+    for chunks in ([data], [INTERIM] * (MAX_INTERIM_RESPONSES + 1), single_bytes(data)):
+        assert refusal(handshake_of_the_rfc(), chunks) == "more than 10 interim responses (HTTP status 1xx)"
+
+
+def test_each_interim_response_has_the_limits_of_a_head_and_no_more() -> None:
+    limits = {"max_header_count": 5, "max_headers_bytes": 200}
+    assert fed(handshake_of_the_rfc(**limits), [INTERIM * 5 + RESPONSE]).status == 101
+    long = INTERIM.replace(b"style", b"style" * 40)
+    assert refusal(handshake_of_the_rfc(**limits), [INTERIM + long]) == "HTTP head exceeds 200 bytes"
+
+
+def test_rejection_may_come_behind_interim_responses() -> None:
+    for size in (10_000, 1):
+        response = rejection(INTERIM + b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nHello", size=size)
+        assert (response.status, response.body) == (404, b"Hello")
+
+
 # Rejection
 
 
@@ -303,7 +339,9 @@ def test_rejection_has_what_redirects_need() -> None:
     assert response.headers["location"] == "wss://b.example/"
 
 
-@pytest.mark.parametrize("data", [b"", b"HTTP/1.1 101 Switching Protocols\r\n", RESPONSE[:-1]])
+@pytest.mark.parametrize(
+    "data", [b"", b"HTTP/1.1 101 Switching Protocols\r\n", RESPONSE[:-1], INTERIM, INTERIM + b"HTTP"]
+)
 def test_end_before_the_end_of_the_head_is_an_error(data: bytes) -> None:
     handshake = handshake_of_the_rfc()
     assert handshake.receive(data) is None
@@ -368,6 +406,7 @@ CHUNKED = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n"
         pytest.param(lambda n: [CHUNKED + b"0\r\nX:" + b" " * n + b"\0\r\n\r\n"], id="trailer"),
         pytest.param(lambda n: [CHUNKED + b"1\r\nx\r\n" * (n // 6)], id="small-chunks"),
         pytest.param(lambda n: [RESPONSE, *[b"\x89\x00"] * n], id="trailing"),
+        pytest.param(lambda n: [INTERIM * n], id="interim-responses"),
     ],
 )
 def test_time_is_linear(shape: Callable[[int], list[bytes]]) -> None:

@@ -14,6 +14,7 @@ from fastframe.proxies import HTTPTunnel, Proxy, parse_proxy, proxy_of_the_syste
 from fastframe.uri import parse_uri
 
 PROXY = Proxy("http", "proxy.test", 3128)
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -249,6 +250,9 @@ def test_credentials_are_sent_and_in_no_error() -> None:
         # Transfer-Encoding header fields received in a successful response".
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        # Section 15.2: "A client MUST be able to parse one or more 1xx responses received prior to" it.
+        INTERIM + OK,
+        INTERIM * 10 + OK,
     ],
 )
 def test_success_opens_the_tunnel_at_its_last_byte(answer: bytes, size: int) -> None:
@@ -260,7 +264,6 @@ def test_success_opens_the_tunnel_at_its_last_byte(answer: bytes, size: int) -> 
 @pytest.mark.parametrize(
     ("status", "is_transient"),
     [
-        (100, False),
         (302, False),
         (400, False),
         (403, False),
@@ -294,7 +297,9 @@ def test_other_status_is_an_error_with_the_answer(status: int, is_transient: boo
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000,
         b"H" * 100_000,
+        INTERIM * 11 + OK,
         OK + b"x",
+        OK + INTERIM,
         OK + b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ],
 )

@@ -24,7 +24,8 @@ from ._handshake_common import (
     refuse_headers,
     single,
 )
-from ._http_head import HeadLimits, HeadReader
+from ._http_head import HeadLimits
+from ._http_response import ResponseReader
 from .errors import InvalidResponse, RejectedByServer
 from .http_headers import Headers, HeadersLike, MultipleValues, parse_extensions, parse_token_list
 from .uri import WebSocketURI, basic_authorization, parse_uri
@@ -89,9 +90,6 @@ class ClientHandshake:
         key: str | None = None,
     ) -> None:
         limits = HeadLimits(max_header_count, max_header_size, max_headers_bytes).check()
-        self._reader: HeadReader | None = HeadReader(
-            limits, "status line", lambda message, _: InvalidResponse(message)
-        )
         self.uri = parse_uri(uri) if isinstance(uri, str) else uri
         # RFC 6455 section 4.1: "a nonce consisting of a randomly selected
         # 16-byte value", fresh for each connection.
@@ -100,8 +98,10 @@ class ClientHandshake:
         self._subprotocols = check_subprotocols(subprotocols)
         self._wishes = deflate
         self.headers = self._request_headers(key, origin, user_agent_header, Headers(extra_headers))
-        self._http: h11.Connection | None = h11.Connection(h11.CLIENT, max_incomplete_event_size=_PIECE)
-        self._request = self._serialize_request(self._http)
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_PIECE)
+        self._request = self._serialize_request(http)
+        self._reader: ResponseReader | None = ResponseReader(http, limits, InvalidResponse)
+        self._http: h11.Connection | None = http
         self._rejection: Response | None = None
         self._body = bytearray()
         self.response: Response | None = None
@@ -136,11 +136,11 @@ class ClientHandshake:
         """
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            head = reader.receive(data)
-            if head is None:
+            event = reader.receive(data)
+            if event is None:
                 self._reader = reader
                 return None
-            return self._read_head(head, reader.rest)
+            return self._judge(event, reader.rest)
         if self._rejection is not None:
             self._read_body(data)
         elif self.response is not None:
@@ -197,15 +197,8 @@ class ClientHandshake:
         http.send(h11.EndOfMessage())
         return request
 
-    def _read_head(self, head: bytes, rest: bytes) -> Response | None:
+    def _judge(self, event: h11.Response | h11.InformationalResponse, rest: bytes) -> Response | None:
         http, self._http = self._http, None
-        assert http is not None
-        try:
-            http.receive_data(head)
-            event = http.next_event()
-        except h11.RemoteProtocolError as error:
-            raise InvalidResponse(f"malformed HTTP response: {str(error)[:200]}") from None
-        assert isinstance(event, (h11.InformationalResponse, h11.Response))  # the head is whole
         response = Response(event.status_code, decoded_headers(event), reason=event.reason.decode("latin-1"))
         if event.status_code == 101:
             if event.http_version != b"1.1":
@@ -214,8 +207,6 @@ class ClientHandshake:
             self.response = response
             self._trailing.append(rest)
             return response
-        if event.status_code < 200:
-            raise InvalidResponse(f"server answered with HTTP status {event.status_code}")
         if "Transfer-Encoding" in response.headers and "Content-Length" in response.headers:
             # RFC 9112 section 6.3: "ought to be handled as an error".
             raise InvalidResponse("both Transfer-Encoding and Content-Length")

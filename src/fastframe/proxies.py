@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import unquote
 
 import h11
@@ -21,7 +22,8 @@ from ._handshake_common import (
     Response,
     decoded_headers,
 )
-from ._http_head import HeadLimits, HeadReader
+from ._http_head import HeadLimits
+from ._http_response import ResponseReader
 from .errors import InvalidProxy, ProxyError
 from .uri import WebSocketURI, basic_authorization, split_host_and_port
 
@@ -183,13 +185,14 @@ class HTTPTunnel:
             fields.append(("User-Agent", user_agent))
         if proxy.username is not None:
             fields.append(("Proxy-Authorization", basic_authorization(proxy.username, proxy.password or "")))
-        self._http = h11.Connection(h11.CLIENT)
-        request = self._http.send(h11.Request(method="CONNECT", target=target, headers=fields))
+        http = h11.Connection(h11.CLIENT)
+        request = http.send(h11.Request(method="CONNECT", target=target, headers=fields))
         assert request is not None
         self._request = request
-        self._http.send(h11.EndOfMessage())
+        http.send(h11.EndOfMessage())
         limits = HeadLimits(DEFAULT_MAX_HEADER_COUNT, DEFAULT_MAX_HEADER_SIZE, DEFAULT_MAX_HEADERS_BYTES)
-        self._reader = HeadReader(limits, "status line", lambda message, _: self._failure(message))
+        self._failure = partial(ProxyError, proxy.address)
+        self._reader = ResponseReader(http, limits, self._failure)
 
     def request(self) -> bytes:
         """Return the request, the same at every call."""
@@ -206,15 +209,9 @@ class HTTPTunnel:
                 breaks a limit, or is followed by bytes. Nothing can have come
                 from the server: in TLS and in HTTP it waits for the client.
         """
-        head = self._reader.receive(data)
-        if head is None:
+        event = self._reader.receive(data)
+        if event is None:
             return False
-        try:
-            self._http.receive_data(head)
-            event = self._http.next_event()
-        except h11.RemoteProtocolError as error:
-            raise self._failure(f"malformed HTTP response: {str(error)[:200]}") from None
-        assert isinstance(event, (h11.InformationalResponse, h11.Response))  # the head is whole
         status = event.status_code
         if not 200 <= status < 300:
             raise ProxyError(
@@ -226,9 +223,6 @@ class HTTPTunnel:
         if self._reader.rest:
             raise self._failure("sent bytes behind its answer to CONNECT")
         return True
-
-    def _failure(self, reason: str) -> ProxyError:
-        return ProxyError(self._proxy.address, reason)
 
 
 def _authority(host: str, port: int) -> str:

@@ -106,7 +106,7 @@ def what_was_not_offered(request: bytes) -> list[bytes]:
 
 @hostile_bytes("InvalidResponse")
 def malformed_answers(request: bytes) -> list[bytes]:
-    """Folded lines, NUL, bare CR, space before a colon, a body, HTTP/1.0, TLS, other 1xx"""
+    """Folded lines, NUL, bare CR, space before a colon, a body, HTTP/1.0, TLS, 1xx without end"""
     headers = [b"X: a\r\n b\r\n", b"X: a\0b\r\n", b"X: a\rb\r\n", b"X : a\r\n", b": a\r\n"]
     headers += [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"]
     answers = [acceptance(request, header) for header in headers]

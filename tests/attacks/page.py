@@ -20,6 +20,7 @@ from fastframe import (  # noqa: E402
     BACKEND,
     _handshake_client,
     _handshake_common,
+    _http_response,
     deflate,
     masking_keys,
     serve,
@@ -59,6 +60,7 @@ def limits() -> list[tuple[str, object, str, str]]:
         ("a head", common.DEFAULT_MAX_HEADERS_BYTES, "bytes", "431"),
         ("offers", common.MAX_OFFERS, "in a header of subprotocols or extensions", "431"),
         ("body of a refusal", _handshake_client.MAX_REJECTION_BODY, "bytes a client reads", "cut off"),
+        ("interim responses", _http_response.MAX_INTERIM_RESPONSES, "in a row, 1xx", "`InvalidResponse`"),
         ("redirections", client.MAX_REDIRECTS, "in a row that a client follows", "`InvalidResponse`"),
     ]
 

@@ -27,6 +27,7 @@ FILES = [
     "_handshake_server.py",
     "_http_head.py",
     "_http_request.py",
+    "_http_response.py",
     "http_headers.py",
     "proxies.py",
     "uri.py",
