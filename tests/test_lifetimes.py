@@ -42,6 +42,37 @@ def test_data_may_change_as_soon_as_receive_returns(codec: ModuleType, cut: int)
     assert items + decoder.receive(WIRE[cut:]) == MESSAGES
 
 
+@pytest.mark.parametrize("written", [b"a" + b"\x80" * 57, b"a" * 57 + b"\xf0", b"\x80" * 58, b"a" * 58])
+@pytest.mark.parametrize("begun", ["é".encode(), b"aa"])
+def test_text_may_change_once_it_was_validated(codec: ModuleType, begun: bytes, written: bytes) -> None:
+    """A part of the view that outlives it: what is handed out is a str, or there is none."""
+    decoder = codec.MessageDecoder(Role.CLIENT)
+    decoder.receive(b"\x81\x3f" + begun)
+    view = decoder.get_buffer(1)
+    kept = view[:]
+    kept[:58] = b"b" * 56 + begun
+    assert decoder.received(58) == []
+    kept[:58] = written
+    try:
+        [message] = decoder.receive("你".encode())
+    except (ProtocolError, UnicodeDecodeError):
+        assert not written.isascii()
+    else:
+        assert message.encode() == begun + written + "你".encode()
+    assert decoder.get_buffer() is None
+
+
+def test_chunk_may_change_once_it_was_validated(codec: ModuleType) -> None:
+    decoder = codec.MessageDecoder(Role.CLIENT)
+    decoder.receive(b"\x81\x3f" + "é".encode())
+    kept = decoder.get_buffer(1)[:]
+    kept[:58] = "é".encode() * 28 + "你".encode()[:2]
+    decoder.received(58)
+    kept[:58] = b"\x80" * 58
+    with contextlib.suppress(ProtocolError, UnicodeDecodeError):
+        decoder.take_chunk().encode()
+
+
 @pytest.mark.parametrize("name", ["FrameDecoder", "MessageDecoder"])
 def test_frames_do_not_share_the_callers_memory(codec: ModuleType, name: str) -> None:
     data = bytearray(data_frame(Role.CLIENT, 2, b"payload"))

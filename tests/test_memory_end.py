@@ -122,6 +122,36 @@ for (decoder, got), error in failing(lambda case: case[1].__setitem__(0, case[0]
 """
 
 
+INFLATE = """
+import zlib
+from fastframe.deflate import PerMessageDeflate
+from fastframe.http_headers import Extension
+
+deflater = zlib.compressobj(wbits=-15)
+messages = [b"first" * 20, bytes(range(256)) * 500, b"last" * 20]
+payloads = [deflater.compress(message) + deflater.flush(zlib.Z_SYNC_FLUSH)[:-4] for message in messages]
+
+def new():
+    _, inflating = PerMessageDeflate().accept([Extension("permessage-deflate", ())])
+    if {has_begun}:
+        assert inflating.inflate(payloads[0], None) == messages[0]
+    return inflating
+
+place = 1 if {has_begun} else 0
+for inflating, error in failing(lambda inflating: inflating.inflate(payloads[place], None)):
+    if error is None:
+        assert inflating.inflate(payloads[place + 1], None) == messages[place + 1]
+        continue
+    for _ in range(2):
+        try:
+            message = inflating.inflate(payloads[place], None)
+        except MemoryError:
+            continue
+        assert message == messages[place]  # it had not begun
+        break
+"""
+
+
 def run(codec: ModuleType, script: str) -> None:
     script = START.format(module=codec.__name__) + script
     ran = subprocess.run(
@@ -200,3 +230,8 @@ def test_message_is_whole_or_refused_after_receive(
     codec: ModuleType, payload: Payload, have: int, call: str
 ) -> None:
     decoding(codec, payload, have, call, "pieces = got[0] or decoder.receive(rest)")
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_message_is_inflated_whole_or_never(codec: ModuleType, has_begun: bool) -> None:
+    run(codec, INFLATE.format(has_begun=has_begun))

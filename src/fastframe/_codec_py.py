@@ -109,9 +109,10 @@ def apply_mask_inplace(buffer: Buffer, mask: Buffer, offset: int = 0) -> None:
         if buffer:
             mask_region(buffer, 0, len(buffer), mask)
         return
+    content = BytesIO(masked(as_bytes(buffer), mask))
     try:
         # memoryview writes to some formats only, and readinto to all.
-        BytesIO(masked(as_bytes(buffer), mask)).readinto(buffer)
+        content.readinto(buffer)
     except (TypeError, BufferError):
         raise _mistakes.not_writable() from None
 
@@ -318,6 +319,7 @@ def encode_header(
             long, `payload_length` out of range, or a key that has not 4 bytes.
     """
     first = first_byte(opcode, fin, rsv1, rsv2, rsv3)
+    payload_length = operator.index(payload_length)
     if not 0 <= payload_length <= MAX_PAYLOAD_LENGTH:
         raise _mistakes.payload_length_out_of_range(payload_length)
     if masking_key is None:

@@ -89,6 +89,7 @@ def received_bytes(data: Buffer, size: int | None) -> bytes:
         return as_bytes(data)
     view = byte_view(data)
     try:
+        size = operator.index(size)
         if not 0 <= size <= len(view):
             raise _mistakes.size_out_of_range(size, len(view))
         return bytes(view[:size])

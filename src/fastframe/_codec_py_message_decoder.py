@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from . import _mistakes, _violations
 from ._codec_py_header import FIN, RSV1, check_role, checked_limit, expectation, read_header, received_bytes
 from ._codec_py_kernels import UTF8_ACCEPT, UTF8_REJECT, mask_region, masked, rotated, scan_utf8
@@ -204,6 +206,7 @@ class MessageDecoder:
             ValueError: `minimum` is not positive.
             MemoryError: from now on at every call that decodes.
         """
+        minimum = operator.index(minimum)
         if minimum < 1:
             raise _mistakes.not_positive("minimum", minimum)
         if self._busy:
@@ -227,6 +230,7 @@ class MessageDecoder:
             ValueError: `size` is not in 0 to the view's length, or there is no view.
             Exception: what `inflate` raised, from now on at every call.
         """
+        size = operator.index(size)
         self._begin_call()
         view = self._view
         if view is None:

@@ -14,7 +14,7 @@ import zlib
 from typing import TYPE_CHECKING, Final, final
 
 from . import _compressors, _violations
-from .errors import FastframeError, MessageTooBig, ProtocolError
+from .errors import MessageTooBig, ProtocolError
 from .frames import Role
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _TAIL = b"\x00\x00\xff\xff"
 _TAIL_AND_END = _TAIL + b"\x01\x00\x00\xff\xff"
 
 _SYNC_FLUSH = zlib.Z_SYNC_FLUSH
+# What zlib says of its Z_MEM_ERROR: a window could not be allocated.
+_NO_MEMORY = "Error -4 "
 _MOST = sys.maxsize
 # Times: a ratio that no message has.
 _MORE_THAN_DEFLATE = 2048
@@ -106,7 +108,7 @@ class DeflateCodec:
         self._max_ratio = None if max_ratio is None else min(max_ratio, _MORE_THAN_DEFLATE)
         self._compressor: Compressor | None = None
         self._inflater: _Inflater | None = None
-        self._failure: FastframeError | None = None
+        self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
         return f"<DeflateCodec {self.parameters}>"
@@ -200,7 +202,8 @@ class DeflateCodec:
                 message makes no sense.
 
             After either the connection has to be failed, and each later call
-            raises the same again.
+            raises the same again; so it does after any other exception from
+            the midst of it, such as MemoryError.
         """
         if self._failure is not None:
             raise self._failure.with_traceback(None)
@@ -214,16 +217,19 @@ class DeflateCodec:
             inflater = _Inflater(self._inflate_bits)
             if not stateless:
                 self._inflater = inflater
+        tail = _TAIL_AND_END if stateless else _TAIL
+        data = payload + tail
         try:
-            message = inflater.inflate(payload, _TAIL_AND_END if stateless else _TAIL, limit)
+            message = inflater.inflate(data, tail, limit)
             if allowed is not None and len(message) > allowed:
                 raise self._too_big(len(payload), len(message), max_size)
             if stateless and not inflater.is_at_end:
                 raise ProtocolError("compressed message ends inside of a DEFLATE block")
-        except FastframeError as error:
+        except BaseException as error:  # noqa: BLE001
+            # The end of memory, too, or an interrupt: some of the payload has been read then.
             self._inflater = None
             # It is kept, and with it the frames in its traceback and whatever these have.
-            payload = message = b""
+            payload = data = message = b""
             error.__context__ = None
             self._failure = error
             raise error.with_traceback(None) from None
@@ -258,17 +264,19 @@ class _Inflater:
         self.is_at_end = False
         """Whether the last byte given, or what is left of the tail, ended a block with BFINAL set."""
 
-    def inflate(self, payload: bytes, tail: bytes, limit: int) -> bytes:
-        """Inflate a message, or its first `limit` bytes if it has more (0: all)."""
+    def inflate(self, data: bytes, tail: bytes, limit: int) -> bytes:
+        """Inflate a message with `tail` behind it, or its first `limit` bytes if it has more (0: all)."""
         try:
             decompressor = self._decompressor
             if decompressor.eof:
                 decompressor = self._start_anew(self._window or b"")
-            message = decompressor.decompress(payload + tail, limit)
+            message = decompressor.decompress(data, limit)
             if decompressor.eof:
                 message = self._after_final_block(message, tail, limit)
         except zlib.error as error:
             # zlib says "Error -3 while decompressing data: invalid block type".
+            if str(error).startswith(_NO_MEMORY):
+                raise MemoryError(str(error)) from None
             reason = str(error).rpartition(": ")[2]
             raise ProtocolError(f"compressed message is not DEFLATE data: {reason}") from None
         if self._window is not None:

@@ -94,6 +94,7 @@ def encode_header(opcode, payload_length, *, fin=True, rsv1=False, rsv2=False, r
     cdef int first = read_first(opcode, fin, rsv1, rsv2, rsv3)
     cdef bint masked = masking_key is not None
     cdef uint32_t key = 0
+    payload_length = whole(payload_length)
     if not 0 <= payload_length < 0x8000000000000000:
         raise _mistakes.payload_length_out_of_range(payload_length)
     check_length(first, payload_length)

@@ -2,8 +2,7 @@
 
 cdef size_t checked_size(object size, size_t available) except? 0:
     """How many of the `available` bytes count."""
-    if size is None:
-        return available
+    size = whole(size)
     if not 0 <= size <= available:
         raise _mistakes.size_out_of_range(size, available)
     return size
@@ -83,13 +82,14 @@ cdef class FrameDecoder:
         """
         cdef Source source
         cdef list frames = []
+        cdef size_t available
         if self.error is not None:
             raise again(self.error)
         if self.busy:
             raise _mistakes.reentered()
         open_source(&source, data)
         try:
-            available = checked_size(size, source.size)
+            available = source.size if size is None else checked_size(size, source.size)
             self.busy = True
             self.decode(source.data, available, frames)
         except BaseException as error:

@@ -79,6 +79,9 @@ def apply_mask_inplace(buffer, mask, offset=0):
         PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     except BufferError:
         raise _mistakes.not_writable() from None
+    except ValueError:
+        memoryview(buffer)  # what was released or closed says so once more; the others are numpy's
+        raise _mistakes.not_writable() from None
     try:
         run_mask(<uint8_t *>view.buf, <uint8_t *>view.buf, <size_t>view.len, key)
     finally:

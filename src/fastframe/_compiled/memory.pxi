@@ -35,8 +35,8 @@ cdef int lock_source(Source *source, object obj) except -1:
     source.locked = False
     try:
         PyObject_GetBuffer(obj, &source.view, PyBUF_SIMPLE)
-    except BufferError:
-        # Not contiguous. The copy lives as long as the Py_buffer over it.
+    except (BufferError, ValueError):
+        # Not contiguous, for which numpy has a ValueError. The copy lives as long as the Py_buffer over it.
         copy = memoryview(obj).tobytes()
         PyObject_GetBuffer(copy, &source.view, PyBUF_SIMPLE)
     source.locked = True
@@ -48,6 +48,11 @@ cdef int lock_source(Source *source, object obj) except -1:
 cdef inline void close_source(Source *source) noexcept:
     if source.locked:
         PyBuffer_Release(&source.view)
+
+
+cdef inline object whole(object number):
+    """An int itself, to be compared without running anybody's code."""
+    return number if type(number) is int else index(number)
 
 
 cdef uint32_t read_key(object key, str name) except? 0:

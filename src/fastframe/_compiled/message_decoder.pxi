@@ -75,6 +75,7 @@ cdef class MessageDecoder:
     cdef Recorder recorder
     cdef _Window window          # what get_buffer has handed out
     cdef object view
+    cdef bint is_shared          # somebody may still write to what has landed
     cdef bint busy
     cdef readonly object error
     cdef readonly object close
@@ -163,6 +164,7 @@ cdef class MessageDecoder:
             ValueError: `minimum` is not positive.
             MemoryError: from now on at every call.
         """
+        minimum = whole(minimum)
         if minimum < 1:
             raise _mistakes.not_positive("minimum", minimum)
         if self.busy:
@@ -185,6 +187,7 @@ cdef class MessageDecoder:
             ProtocolError: as `receive`.
             ValueError: `size` is out of range, or no buffer was handed out.
         """
+        size = whole(size)
         self.enter()
         if self.window is None:
             raise _mistakes.no_buffer_handed_out()
@@ -291,6 +294,8 @@ cdef class MessageDecoder:
             except BufferError:
                 pass  # somebody still looks at the memory; the _Window keeps it alive
             self.view = None
+            # They have its memory for as long as they like, and it has been validated already.
+            self.is_shared |= REFERENCES(<PyObject *>self.window) != 1
             self.window = None
         return 0
 
@@ -410,6 +415,7 @@ cdef class MessageDecoder:
             self.compressed = rsv1
             self.fragments = 0
             self.taken = 0
+            self.is_shared = False
             self.utf8_state = FF_UTF8_ACCEPT
         if self.fragments >= self.max_fragments:
             raise _violations.too_many_fragments(self.max_fragments)
@@ -496,11 +502,23 @@ cdef class MessageDecoder:
         if self.landing.size == 0:
             landing_clear(&self.landing)
             return b"" if self.opcode == 2 or self.text_as_bytes else ""
+        if self.opcode == 1 and self.is_shared:
+            self.validate_once_more()
         if self.opcode == 2 or self.text_as_bytes or self.landing.is_str:
             return landing_take(&self.landing)
         text = str_of_valid_utf8(self.landing.data, self.landing.size)
         landing_clear(&self.landing)
         return text
+
+    cdef int validate_once_more(self) except -1:
+        """A str must not be made of what is no text any more: its kernels write as much as valid text has."""
+        cdef uint8_t *data = self.landing.data
+        cdef size_t n = self.landing.size
+        if ff_utf8_prefix(kernels.utf8_valid, data, n) != n:
+            raise text_error(data, n, self.taken)
+        if self.landing.is_str and kernels.mask(data, data, n, 0):
+            landing_replace(&self.landing, self.landing.capacity, False)
+        return 0
 
     cdef object inflated_message(self):
         payload = landing_take(&self.landing)

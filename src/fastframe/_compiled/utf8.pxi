@@ -89,6 +89,7 @@ cdef class Utf8Validator:
         Raises:
             ValueError: `byte` is out of range.
         """
+        byte = whole(byte)
         if not 0 <= byte <= 255:
             raise _mistakes.not_a_byte(byte)
         cdef uint8_t octet = <uint8_t>byte
@@ -141,9 +142,9 @@ cdef object str_of_valid_utf8(const uint8_t *data, size_t size):
 
 
 cdef inline size_t unfinished_code_point(const uint8_t *data, size_t size) noexcept:
-    """Bytes of the code point that `data` is cut in, from its lead byte on (RFC 3629 section 3)."""
+    """Bytes of the code point `data` is cut in, from its lead byte on: 3 at most (RFC 3629 section 3)."""
     cdef size_t start = size - 1
-    while data[start] < 0xC0:
+    while start and size - start < 3 and data[start] < 0xC0:
         start -= 1
     return size - start
 
