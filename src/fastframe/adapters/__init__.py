@@ -22,7 +22,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import NamedTuple
 
-from ._guard import DEPTHS, Change, IncompatibleLibrary, Library, ModuleChange, planned
+from ._guard import DEPTHS, Change, IncompatibleLibrary, Library, ModuleChange, import_package, planned
 from .importing import call_after_import
 
 __all__ = [
@@ -89,7 +89,8 @@ class _State:
 
     def __init__(self) -> None:
         self.depth: str | None = None
-        self.is_applying = False
+        # Threads that import the library in order to install or to check.
+        self.importers: set[int] = set()
         self.changes: list[Change | ModuleChange] = []
         self.handles = 0
         self.refused: str | None = None
@@ -166,7 +167,7 @@ def install(name: str, *, depth: str | None = None, strict: bool = False) -> Ins
         IncompatibleLibraryWarning: the same, not `strict`; once for each cause.
     """
     depth = _depth(name, depth)
-    with _lock:
+    with _imported(name), _lock:
         state = _states[name]
         try:
             return _install(name, depth)
@@ -225,7 +226,7 @@ def install_when_imported(
     def after(name: str, depth: str) -> None:
         state = _states[name]
         # Whoever installs it already has imported it for this, or knows better.
-        if state.is_applying or state.depth is not None:
+        if threading.get_ident() in state.importers or state.depth is not None:
             return
         try:
             installation = _install(name, depth)
@@ -245,7 +246,9 @@ def install_when_imported(
 
 
 def check(name: str) -> Check:
-    """Tell what `install` would do; the library is imported for it, and nothing is changed.
+    """Tell what `install` would do; the library is imported for it, and nothing is changed by that.
+
+    Where `install_when_imported` has waited for this import, what it installs is told.
 
     Args:
         name: one of `LIBRARIES`.
@@ -254,6 +257,7 @@ def check(name: str) -> Check:
         ValueError: there is no such adapter.
     """
     library, state, refused = _library(name), _states[name], None
+    import_package(library)
     with _lock:
         if state.depth is not None:
             return Check(library.version(), state.depth, None)
@@ -313,6 +317,22 @@ def _depth(name: str, depth: str | None) -> str:
     return depth
 
 
+@contextmanager
+def _imported(name: str) -> Iterator[None]:
+    """The library is imported before our lock is taken, and not while it is held.
+
+    A thread whose import ends in `install_when_imported` holds the import's
+    lock and wants ours: whoever held ours and imported would wait for it for ever.
+    """
+    library, importers = _library(name), _states[name].importers
+    importers.add(threading.get_ident())
+    try:
+        import_package(library)
+        yield
+    finally:
+        importers.discard(threading.get_ident())
+
+
 def _install(name: str, depth: str) -> Installation:
     with _lock:
         state = _states[name]
@@ -330,11 +350,7 @@ def _install(name: str, depth: str) -> Installation:
 
 def _apply(state: _State, library: Library, depth: str) -> None:
     """Make all changes or none."""
-    state.is_applying = True
-    try:
-        changes = planned(library, depth)
-    finally:
-        state.is_applying = False
+    changes = planned(library, depth)
     done: list[Change | ModuleChange] = []
     try:
         for change in changes:

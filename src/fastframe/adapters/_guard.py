@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, update_wrapper
 from importlib import import_module, metadata
@@ -32,6 +32,7 @@ __all__ = [
     "ModuleChange",
     "Replacement",
     "digest",
+    "import_package",
     "planned",
 ]
 
@@ -155,6 +156,14 @@ class ModuleChange:
         else:
             sys.modules[self.target] = self._old
         return True
+
+
+def import_package(library: Library) -> None:
+    """Import what `planned` is going to import first. It does not fail: `planned` says what is wrong."""
+    if library.modules is None:
+        with suppress(Exception):
+            _check_version(library)
+            import_module(library.package)
 
 
 def planned(library: Library, depth: str) -> list[Change | ModuleChange]:

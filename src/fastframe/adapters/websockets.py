@@ -247,11 +247,12 @@ def _send(original: Any) -> Any:
     from websockets.protocol import OPEN
     from websockets.server import ServerProtocol
 
-    async def send(self: Any, message: Any, **options: Any) -> None:
+    async def send(self: Any, message: Any, *more: Any, **options: Any) -> None:
         protocol = self.protocol
         kind = type(message)
         if (
-            options
+            more
+            or options
             or not (kind is str or kind is bytes)
             or self.send_in_progress is not None
             or protocol._state is not OPEN
@@ -262,7 +263,7 @@ def _send(original: Any) -> Any:
             or self.paused
             or self.transport.is_closing()
         ):
-            return await original(self, message, **options)  # type: ignore[no-any-return]
+            return await original(self, message, *more, **options)  # type: ignore[no-any-return]
         if type(protocol) is ServerProtocol:
             masking_key = None
         elif type(protocol) is ClientProtocol:

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
@@ -61,6 +62,10 @@ def _module(name: str) -> Callable[[], None]:
                 raise Failure(f"cannot run {name}: it is a package without a module __main__")
     except (ImportError, ValueError) as error:
         raise Failure(f"cannot run {name}: {error}") from None
+    except OSError:
+        # The program's own, whose package has been imported: it ends as it would by itself.
+        traceback.print_exc()
+        raise SystemExit(1) from None
     if spec is None:
         raise Failure(f"cannot run {name}: there is no module of this name")
     run = _found(name, spec)

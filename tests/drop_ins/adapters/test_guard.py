@@ -448,6 +448,31 @@ def test_import_brings_what_waits_for_it(host: ModuleType, monkeypatch: pytest.M
     adapters.uninstall("guarded")
 
 
+def test_import_may_be_waited_for_twice(host: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    del sys.modules["guarded_host"]
+    told: list[adapters.Installation] = []
+    for _ in range(3):
+        adapters.install_when_imported({"guarded": "mask"}, told.append)
+    fresh = importlib.import_module("guarded_host")
+    assert fresh.mask("x") == "fast, not slow mask of x"
+    assert [(one.library, one.depth) for one in told] == [("guarded", "mask")]
+    adapters.uninstall("guarded")
+
+
+def test_check_imports_and_so_brings_what_waits_for_it(
+    host: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    del sys.modules["guarded_host"]
+    told: list[adapters.Installation] = []
+    adapters.install_when_imported({"guarded": "mask"}, told.append)
+    assert adapters.check("guarded") == ("2.5", "mask", None)
+    assert [one.depth for one in told] == ["mask"]
+    assert adapters.status()["guarded"].depth == "mask"
+    adapters.uninstall("guarded")
+
+
 def test_loader_of_what_is_not_imported_yet_has_all_that_its_own_has(
     host: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -519,3 +544,42 @@ def test_importing_fastframe_changes_nothing_and_imports_no_library() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""
+
+
+IMPORTED_BY_ANOTHER = """
+import importlib, sys, threading, time
+from fastframe import adapters
+
+class Gate:
+    # One thread's import of wsproto is not done when another wants it, too.
+    def find_spec(self, name, path, target=None):
+        if name.startswith("wsproto.") and threading.current_thread() is importing:
+            inside.set()
+            wanted.wait(10)
+            time.sleep(0.3)
+
+def asking():
+    inside.wait(10)
+    wanted.set()
+    print(ACT("wsproto").depth)
+
+inside, wanted = threading.Event(), threading.Event()
+adapters.install_when_imported({"wsproto": None})
+sys.meta_path.insert(0, Gate())
+importing = threading.Thread(target=importlib.import_module, args=["wsproto"])
+threads = [importing, threading.Thread(target=asking)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(adapters.status()["wsproto"].depth)
+"""
+
+
+@pytest.mark.parametrize("act", ["install", "check"])
+def test_import_in_another_thread_is_waited_for_without_holding_it_up(act: str) -> None:
+    script = IMPORTED_BY_ANOTHER.replace("ACT", f"adapters.{act}")
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert ran.stdout.split() == ["connection", "connection"]

@@ -106,6 +106,37 @@ def test_a_limit_of_websockets_may_be_a_float(depth: str) -> None:
         asyncio.run(talk())
 
 
+def sent_as_text(depth: str) -> object:
+    """What comes of bytes that are sent as text by an argument without its name."""
+    from websockets.asyncio.client import connect
+    from websockets.asyncio.server import serve
+
+    async def handler(ws: Any) -> None:
+        await ws.wait_closed()
+        received.extend([message async for message in ws])
+
+    async def talk() -> None:
+        async with serve(handler, "127.0.0.1", 0, compression=None) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with connect(f"ws://127.0.0.1:{port}/", compression=None, proxy=None) as ws:
+                try:
+                    await ws.send(b"hi", True)
+                except TypeError as error:
+                    received.append(str(error))
+                await ws.send(b"still there", text=True)
+
+    received: list[object] = []
+    with DEPTHS[depth]():
+        asyncio.run(talk())
+    return received
+
+
+@pytest.mark.parametrize("depth", ["frame", "connection"])
+def test_arguments_of_websockets_are_taken_as_it_takes_them(depth: str) -> None:
+    # From 17.0 on they need their names.
+    assert sent_as_text(depth) == sent_as_text("none")
+
+
 @pytest.mark.parametrize("install", [False, True])
 def test_events_of_wsproto_keep_their_order_whoever_asks_for_them(install: bool) -> None:
     from wsproto.connection import Connection, ConnectionType
