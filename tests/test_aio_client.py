@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import gc
+import platform
 import socket
 import ssl
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,7 @@ from wire import data_frame
 from fastframe import (
     ConnectionClosedError,
     ConnectionClosedOK,
+    HandshakeError,
     Headers,
     InvalidResponse,
     InvalidURI,
@@ -43,6 +47,7 @@ from fastframe import (
     Response,
     Role,
     State,
+    WebSocket,
     WebSocketStream,
     connect,
     serve,
@@ -404,3 +409,53 @@ async def test_cancelled_connect_over_tls_leaves_nothing(iterations: int) -> Non
         if not connecting.cancelled():
             await connecting.result().close()
         await eventually(lambda: not server.connections, "the connection is gone")
+
+
+@every_loop
+async def test_connect_that_is_cancelled_again_and_again_leaves_nothing() -> None:
+    loop = asyncio.get_running_loop()
+    left = 10
+
+    def cancel() -> None:
+        nonlocal left
+        connecting.cancel()
+        left -= 1
+        if left:
+            loop.call_soon(cancel)
+
+    class Cancelling(WebSocket):
+        def on_open(self) -> None:
+            cancel()
+
+    async with serve(echo, "127.0.0.1", 0) as server:
+        connecting = asyncio.ensure_future(opened(uri_of(server), Cancelling))
+        await asyncio.wait([connecting])
+        assert connecting.cancelled()
+        await eventually(lambda: not server.connections, "the connection is gone")
+
+
+@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="counts references")
+@pytest.mark.parametrize("status", [404, 302, 101])
+@every_loop
+async def test_attempt_that_failed_needs_no_collection(status: int) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    class Noted(WebSocket):
+        def __init__(self, owner: Any) -> None:
+            super().__init__(owner)
+            made.append(weakref.ref(self))
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with raw_server() as server:
+            connecting = asyncio.ensure_future(opened(server.uri, Noted))
+            async with server.peer() as peer:
+                await peer.head()
+                await peer.send(b"HTTP/1.1 %d Because\r\nContent-Length: 0\r\n\r\n" % status)
+                await asyncio.wait([connecting])
+                assert isinstance(connecting.exception(), HandshakeError)
+        del connecting
+        await eventually(lambda: made[0]() is None, "it is gone")
+    finally:
+        gc.enable()

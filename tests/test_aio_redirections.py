@@ -1,32 +1,20 @@
-"""Redirections, and how the client comes back."""
+"""Redirections of the client's opening handshake."""
 
 from __future__ import annotations
 
-import asyncio
-import platform
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from aio_support import (
-    clock,
-    collect,
     echo,
-    eventually,
     every_loop,
     port_of,
-    simulated,
-    spin,
     tls_contexts,
     uri_of,
 )
-from raw_peer import (
-    raw_server,
-)
-from wire import data_frame
 
 from fastframe import (
     HandshakeError,
@@ -35,7 +23,6 @@ from fastframe import (
     RejectedByServer,
     Request,
     Response,
-    Role,
     Server,
     WebSocketStream,
     connect,
@@ -60,18 +47,9 @@ async def redirecting(
         yield server
 
 
-async def opened_by_iteration(uri: str) -> None:
-    """Iterate until the first connection, and leave by an exception."""
-    async for _ in connect(uri):
-        raise ConnectionResetError("the body's own")
-
-
 async def talk(ws: WebSocketStream) -> None:
     await ws.send("a")
     assert await ws.recv() == "a"
-
-
-# Redirections.
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -315,128 +293,3 @@ async def test_redirection_of_a_given_socket_is_refused(relative: bool) -> None:
         sock.setblocking(False)
         with pytest.raises(InvalidResponse):
             await connect(f"ws://127.0.0.1:{port_of(server)}/", sock=sock)
-
-
-# Connecting again.
-
-
-@simulated
-async def test_iteration_connects_again_after_each_connection() -> None:
-    async def handler(ws: WebSocketStream) -> None:
-        await ws.send("hello")
-
-    async with serve(handler, "127.0.0.1", 0) as server:
-        before, count = clock().time(), 0
-        async for ws in connect(uri_of(server)):
-            assert [message async for message in ws] == ["hello"]
-            count += 1
-            if count == 4:
-                break
-        assert clock().time() - before < 1
-        del ws
-        await spin(20)
-
-
-@simulated
-async def test_iteration_waits_longer_and_longer_with_jitter() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        attempts: list[float] = []
-
-        async def reconnect() -> None:
-            async for _ in connect(f"ws://127.0.0.1:{sock.getsockname()[1]}/"):
-                raise AssertionError("nobody is there")
-
-        loop = clock()
-        create_connection = loop.create_connection
-
-        def noting(*arguments: Any, **options: Any) -> Any:
-            attempts.append(loop.time())
-            return create_connection(*arguments, **options)
-
-        loop.create_connection = noting  # type: ignore[method-assign]
-        task = asyncio.ensure_future(reconnect())
-        await asyncio.sleep(600)
-        task.cancel()
-        await asyncio.wait([task])
-        loop.create_connection = create_connection  # type: ignore[method-assign]
-    gaps = [after - before for before, after in pairwise(attempts)]
-    assert 10 < len(gaps) < 50
-    assert all(gap <= 60.5 for gap in gaps) and 0.4 < gaps[0] < 1.1
-    assert sum(gaps[-5:]) > 5 * sum(gaps[:3])
-    assert len({round(gap, 2) for gap in gaps[-6:]}) > 1, "jitter"
-
-
-@pytest.mark.parametrize("failure", ["500", "502", "503", "504", "refused", "reset", "end", "timeout"])
-@simulated
-async def test_iteration_survives_what_may_pass(failure: str) -> None:
-    failures = 0
-
-    async with raw_server() as server:
-
-        async def play() -> None:
-            nonlocal failures
-            for _ in range(2):
-                async with server.peer() as peer:
-                    await peer.head()
-                    failures += 1
-                    if failure == "timeout":
-                        await peer.rest()
-                    elif failure == "reset":
-                        peer.reset()
-                    elif failure != "end":
-                        status = 503 if failure == "refused" else int(failure)
-                        await peer.send(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status)
-            async with server.accepted() as peer:
-                await peer.send(data_frame(Role.CLIENT, 1, b"at last"))
-                await peer.rest()
-
-        playing = asyncio.ensure_future(play())
-        try:
-            async for ws in connect(server.uri, open_timeout=5, close_timeout=1):
-                assert await ws.recv() == "at last"
-                break
-            del ws
-            await spin(5)
-            assert failures == 2
-        finally:
-            playing.cancel()
-            await asyncio.wait([playing])
-
-
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 426])
-@simulated
-async def test_iteration_raises_what_will_not_pass(status: int) -> None:
-    def process_request(protocol: Any, request: Request) -> Response:
-        return Response(status, Headers())
-
-    async with serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
-        with pytest.raises(RejectedByServer, match=str(status)):
-            await opened_by_iteration(uri_of(server))
-
-
-@simulated
-async def test_iteration_raises_for_a_server_that_does_not_speak_websocket() -> None:
-    async with raw_server() as server:
-
-        async def play() -> None:
-            async with server.peer() as peer:
-                await peer.head()
-                await peer.send(b"220 smtp.example.test ESMTP\r\n\r\n")
-                await peer.gone()
-
-        playing = asyncio.ensure_future(play())
-        with pytest.raises(InvalidResponse):
-            await opened_by_iteration(server.uri)
-        await playing
-
-
-@simulated
-async def test_exception_in_the_body_leaves_the_iteration() -> None:
-    async with serve(echo, "127.0.0.1", 0) as server:
-        with pytest.raises(ConnectionResetError, match="the body's own"):
-            await opened_by_iteration(uri_of(server))
-        if platform.python_implementation() != "CPython":
-            collect()  # nobody refers to the iteration any more, which only CPython sees at once
-        await spin(20)
-        await eventually(lambda: not server.connections, "the connection was closed")

@@ -13,11 +13,11 @@ from urllib.parse import urljoin
 from .._handshake_common import check_subprotocols
 from ..connection import Connection
 from ..errors import HandshakeError, InvalidResponse, InvalidURI, ProxyError, RejectedByServer
-from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, Role
+from ..frames import DEFAULT_MAX_FRAGMENTS, DEFAULT_MAX_MESSAGE_SIZE, CloseCode, Role
 from ..handshake import PRODUCT, ClientHandshake, Request
 from ..http_headers import Headers, HeadersLike, MultipleValues, parse_extensions
 from ..uri import basic_authorization, parse_uri
-from .awaitable import AwaitableContext
+from .awaitable import DONE, AwaitableContext
 from .frame_log import LOGGERS
 from .options import check_limits, check_port, check_times, checked_headers, deflate_of
 from .protocol import SocketProtocol
@@ -46,6 +46,7 @@ _REDIRECTIONS = (301, 302, 303, 307, 308)
 _FOR_ONE_HOST = ("authorization", "cookie", "host", "proxy-authorization")
 # Seconds: the first wait before connecting again, the factor to the next, the longest.
 _BACK_OFF = (1.0, 1.6, 60.0)
+_CLOSED_AS_USUAL = (CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RECEIVED)
 
 
 class _CutShort(InvalidResponse):
@@ -88,6 +89,8 @@ class _Attempt:
             await self._outcome
         except BaseException:
             protocol.transport.abort()
+            # It has the exception, whose traceback has frames that have us.
+            self._outcome = DONE
             raise
         return protocol
 
@@ -172,6 +175,22 @@ async def _close(connection: WebSocketStream | WebSocket) -> None:
         connection.close()
 
 
+def _close_code(connection: WebSocketStream | WebSocket) -> int:
+    """What it ended with, or will if the closing handshake that we have begun is still under way."""
+    close_code = connection.close_code
+    if close_code is not None:
+        return close_code
+    assert connection.connection is not None, "it was open"
+    close = connection.connection.close_sent
+    return CloseCode.NORMAL_CLOSURE if close is None or close.close_code is None else close.close_code
+
+
+def _drop(attempt: asyncio.Future[Form]) -> None:
+    """Nobody is there to take its connection."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().transport.abort()
+
+
 class _Connecting(AwaitableContext[Any]):
     """Connects when it is awaited, entered as a context manager, or iterated over."""
 
@@ -188,38 +207,55 @@ class _Connecting(AwaitableContext[Any]):
 
         A refusal that another attempt cannot change is raised.
         """
+        loop = asyncio.get_running_loop()
         first, factor, longest = _BACK_OFF
-        wait = first
+        wait, waited = first, 0.0
         while True:
             try:
                 async with self as connection:
-                    wait = first
+                    opened = loop.time()
                     yield connection
-                continue
+                    lasted = loop.time() - opened
             except (OSError, TimeoutError, HandshakeError) as error:
                 if not _is_transient(error):
                     raise
                 logger.info("connecting to %s failed, again in %.1f s: %s", self._way(), wait, error)
-            # The jitter keeps many clients from coming back at the same moment.
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+            else:
+                code = _close_code(connection)
+                if lasted > waited or code in _CLOSED_AS_USUAL:
+                    wait = first
+                if code in _CLOSED_AS_USUAL:
+                    continue
+                logger.info("connection to %s ended with %d, again in %.1f s", self._way(), code, wait)
+            # RFC 6455 section 7.2.3: the first attempt after an abnormal
+            # closure "SHOULD be delayed by a random amount of time", further
+            # ones by more and more: many clients may have lost the same server.
+            waited = wait * random.uniform(0.5, 1.0)
+            await asyncio.sleep(waited)
             wait = min(wait * factor, longest)
 
     async def _connect(self) -> Form:
         attempt = asyncio.ensure_future(self._follow())
         try:
             await asyncio.wait([attempt], timeout=self._options.open_timeout)
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait([attempt])
         except BaseException:
+            # By a callback, as who is cancelled here may be once more.
+            attempt.add_done_callback(_drop)
             attempt.cancel()
             await asyncio.wait([attempt])
-            if not attempt.cancelled() and attempt.exception() is None:
-                attempt.result().transport.abort()
             raise
-        if not attempt.done():
-            attempt.cancel()
-            await asyncio.wait([attempt])
-        if attempt.cancelled():
-            raise TimeoutError(f"no connection to {self._way()} within {self._options.open_timeout} s")
-        return attempt.result()
+        try:
+            return attempt.result()
+        except asyncio.CancelledError:
+            raise TimeoutError(
+                f"no connection to {self._way()} within {self._options.open_timeout} s"
+            ) from None
+        finally:
+            # It has the exception, whose traceback has this frame.
+            del attempt
 
     async def _follow(self) -> Form:
         """Connect, and follow redirections."""
