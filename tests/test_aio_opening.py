@@ -7,6 +7,7 @@ import gc
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import h11
@@ -33,6 +34,7 @@ from fastframe import (
     Request,
     Response,
     Role,
+    State,
     WebSocketStream,
     connect,
     serve,
@@ -364,6 +366,29 @@ async def test_process_request_that_is_cancelled_with_the_program_is_no_failure(
         await asyncio.wait(waiting)
         assert waiting[0].cancelled()
     assert logged() == []
+
+
+@every_loop
+async def test_client_that_has_left_is_not_accepted_by_whoever_overlooks_it() -> None:
+    begun: list[Any] = []
+
+    async def process_request(protocol: Any, request: Request) -> None:
+        begun.append(protocol)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def handler(ws: WebSocketStream) -> None:
+        raise AssertionError("there is nobody")
+
+    async with serve(handler, "127.0.0.1", 0, process_request=process_request) as server:
+        async with raw_client(server, b"") as peer:
+            await peer.send(REQUEST)
+            await eventually(lambda: begun, "it is asked")
+            peer.reset()
+            # Reading is paused meanwhile, so that nothing tells of it.
+            begun[0].transport.abort()
+            await spin(10)
+        assert (logged(), begun[0].ready_state) == ([], State.CONNECTING)
 
 
 @simulated

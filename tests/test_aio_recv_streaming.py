@@ -499,3 +499,23 @@ async def test_nothing_is_received_behind_what_was_too_much_while_closing() -> N
         with pytest.raises(ConnectionClosedOK):
             await receiving
         await closing
+
+
+@simulated
+async def test_what_is_left_of_a_complete_message_holds_no_answer_back() -> None:
+    async with raw_pair(ping_interval=None) as (peer, ws):
+        chunks: Any = ws.recv_streaming()
+        await peer.send(data_frame(Role.CLIENT, 1, b"a", fin=False))
+        assert await anext(chunks) == "a"
+        await peer.send(data_frame(Role.CLIENT, 0, b"b"))
+        await eventually(lambda: chunks.is_complete, "all of it has come")
+        receiving = asyncio.ensure_future(ws.recv())
+        await spin(3)
+        before = clock().time()
+        await peer.send(data_frame(Role.CLIENT, 8, CLOSE_1000))
+        assert (await peer.frame()).opcode == 8
+        assert clock().time() - before < 1
+        peer.close()
+        with pytest.raises(ConnectionClosedOK):
+            await receiving
+        assert await all_of(chunks) == ["b"]

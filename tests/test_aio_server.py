@@ -7,6 +7,7 @@ import logging
 import math
 import socket
 import ssl
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from pages import GET, answer_to
 import fastframe.aio.server
 from fastframe import (
     Close,
+    ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     Server,
@@ -91,6 +93,52 @@ async def test_the_end_of_another_connection_is_a_failure_of_the_handler() -> No
         with pytest.raises(ConnectionClosedError, match="received 1011"):
             await ws.recv()
         assert "handler" in "".join(logged())
+
+
+class Group(Exception):
+    """What a group of tasks raises, as the libraries before Python 3.11 have it."""
+
+    def __init__(self, *exceptions: Exception) -> None:
+        super().__init__(f"{len(exceptions)} of a group")
+        self.exceptions = exceptions
+
+
+@every_loop
+async def test_the_peers_end_in_a_group_of_tasks_is_no_failure() -> None:
+    failures: list[Exception] = []
+
+    async def handler(ws: WebSocketStream) -> None:
+        try:
+            await ws.recv()
+        except ConnectionClosed as end:
+            group = Group(end, Group(end, *failures))
+        raise group
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        await (await connect(uri_of(server))).close()
+        await eventually(lambda: not server.connections, "it is gone")
+        assert logged() == []
+        failures.append(ZeroDivisionError())
+        await (await connect(uri_of(server))).close()
+        await eventually(lambda: not server.connections, "it is gone")
+        assert "handler" in "".join(logged())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell whether it was cancelled")
+@every_loop
+async def test_handler_that_meets_the_cancellation_of_another_task_has_failed() -> None:
+    async def handler(ws: WebSocketStream) -> None:
+        other = asyncio.ensure_future(asyncio.sleep(60))
+        await ws.send("last")
+        other.cancel()
+        await other
+
+    async with serve(handler, "127.0.0.1", 0) as server, connect(uri_of(server)) as ws:
+        assert await ws.recv() == "last"
+        with pytest.raises(ConnectionClosedError, match="received 1011"):
+            await ws.recv()
+        [line] = logged()
+        assert "handler" in line and "CancelledError" in line
 
 
 @every_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -408,6 +409,28 @@ async def test_reading_that_the_application_pauses_stays_so_until_it_resumes() -
         ws.resume_reading()
         await eventually(lambda: len(ws.events) == 3, "the rest is read")
         assert ws.events[2] == ("message", "more")
+
+
+@every_loop
+async def test_application_that_resumes_reading_gets_no_more_from_a_peer_that_takes_nothing() -> None:
+    class Pausing(Recorder):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            self.pause_reading()
+            self.send(bytes(100_000))
+            asyncio.get_running_loop().call_soon(self.resume_reading)
+
+    async with served(Pausing, compression=None) as (peer, ws):
+        # Or they come together, in one read.
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(300):
+            await peer.send(data_frame(Role.SERVER, 1, b"more"))
+            await spin(3)
+        assert ws._writing_paused and ws._reading_paused
+        assert len(ws.events) < 300 and ws.buffered_amount < 5_000_000
+        for _ in range(300):
+            assert len((await peer.frame()).payload) == 100_000
+        assert len(ws.events) == 301
 
 
 @every_loop

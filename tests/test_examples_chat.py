@@ -144,6 +144,7 @@ async def test_chat_history_is_bounded() -> None:
 async def test_chat_refuses_what_it_should() -> None:
     async with server(CHAT) as running:
         assert await refused(running, "garden") == 1008
+        assert await refused(running, "/[") == 1008
         assert await refused(running, f"garden?name={'x' * 41}") == 1008
         assert await refused(running, "garden?name=a%0Ab") == 1008
         assert await refused(running, "garden?name=ada", b"bytes") == 1003

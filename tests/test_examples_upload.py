@@ -150,6 +150,7 @@ async def test_what_is_not_as_announced_leaves_nothing_behind(tmp_path: Path) ->
             (".hidden?size=1", 400),
             ("../x?size=1", 400),
             ("a/b?size=1", 400),
+            ("/[?size=1", 400),
             ("%2e%2e%2fx?size=1", 400),
         ):
             with pytest.raises(InvalidStatus) as refused:

@@ -19,7 +19,7 @@ import json
 import signal
 from collections import deque
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from fastframe import CloseCode, WebSocketStream, broadcast, serve
 
@@ -103,8 +103,8 @@ async def listen(ws: WebSocketStream, name: str, room: Room) -> None:
 def who(ws: WebSocketStream) -> tuple[str, str]:
     """The room that a request is for, and the name of who asks."""
     assert ws.request is not None, "it is open"
-    uri = urlsplit(ws.request.path)
-    return unquote(uri.path).strip("/"), parse_qs(uri.query).get("name", [""])[0].strip()
+    path, _, query = ws.request.path.partition("?")
+    return unquote(path).strip("/"), parse_qs(query).get("name", [""])[0].strip()
 
 
 def as_json(event: dict[str, Any]) -> str:

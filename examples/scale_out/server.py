@@ -33,7 +33,7 @@ import signal
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -248,8 +248,8 @@ class Chat:
 def who(ws: WebSocketStream) -> tuple[str, str]:
     """The room that a request is for, and the name of who asks."""
     assert ws.request is not None, "it is open"
-    uri = urlsplit(ws.request.path)
-    return unquote(uri.path).strip("/"), parse_qs(uri.query).get("name", [""])[0].strip()
+    path, _, query = ws.request.path.partition("?")
+    return unquote(path).strip("/"), parse_qs(query).get("name", [""])[0].strip()
 
 
 def as_json(event: dict[str, Any]) -> str:

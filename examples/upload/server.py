@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from fastframe import CloseCode, Request, Response, WebSocketStream, serve
 
@@ -48,8 +48,8 @@ class Upload:
     @classmethod
     def of(cls, request: Request) -> Upload | None:
         """None if it announces nothing that makes sense."""
-        uri = urlsplit(request.path)
-        name, size = uri.path[1:], parse_qs(uri.query).get("size", [""])[0]
+        path, _, query = request.path.partition("?")
+        name, size = path[1:], parse_qs(query).get("size", [""])[0]
         # A name, no path: it begins with neither a dot nor a slash, and has no slash at all.
         if not (
             re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name) and re.fullmatch(r"[0-9]{1,18}", size)

@@ -89,13 +89,16 @@ class Handlers:
         stream = self._running.pop(task)
         if self._waiters:
             self._wake()
-        if task.cancelled():
-            stream.transport.abort()
-            return
-        error = task.exception()
+        error: BaseException | None
+        try:
+            error = task.exception()
+        except asyncio.CancelledError as cancelled:
+            if _has_been_cancelled(task):
+                stream.transport.abort()
+                return
+            error = cancelled
         # The peer's end is no failure of the handler; that of another connection is one.
-        is_end = isinstance(error, ConnectionClosed) and stream.ready_state is not State.OPEN
-        if error is None or is_end:
+        if error is None or (_is_end(error) and stream.ready_state is not State.OPEN):
             stream.shut_down(CloseCode.NORMAL_CLOSURE, "")
         else:
             _failed(stream, error)
@@ -104,6 +107,22 @@ class Handlers:
         for waiter, spared in self._waiters.items():
             if self._running.keys() <= spared and not waiter.done():
                 waiter.set_result(None)
+
+
+def _has_been_cancelled(task: asyncio.Task[Any]) -> bool:
+    """Whether it is the task itself that was cancelled, and not something that it waited for."""
+    # Before Python 3.11 a task does not tell.
+    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
+    return cancelling is None or cancelling() > 0
+
+
+def _is_end(error: BaseException) -> bool:
+    """Whether it is the end of a connection, which a group of tasks may meet several times."""
+    if isinstance(error, ConnectionClosed):
+        return True
+    # Before Python 3.11 groups are those of a library.
+    parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return bool(parts) and all(map(_is_end, parts))
 
 
 async def _result_of(awaitable: Awaitable[None]) -> None:

@@ -140,11 +140,12 @@ class ReceivingForm(SocketProtocol):
 
     def _give_up(self, chunks: MessageChunks) -> None:
         """Who took a message in chunks takes the rest no more; one that has not begun is left whole."""
-        if chunks.has_begun:
+        if chunks.has_begun and not chunks.is_complete:
             chunks.abandon()
-        else:
-            chunks.detach()
-            self._chunks = None
+            return
+        chunks.detach()
+        # Of a message that is complete they keep what they have, and nothing waits for it any more.
+        self._chunks = None
 
     def _taker(self) -> MessageChunks | None:
         """Who takes the message under way, or the next one, in chunks."""

@@ -107,6 +107,8 @@ class _ServerOpening:
                 raise
             self._failed(error)
             return
+        if self._answered:  # its time was over, or the client has left
+            return
         self._protocol.resume_reading()
         self._answer(request, response)
 

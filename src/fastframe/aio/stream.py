@@ -25,7 +25,8 @@ class WebSocketStream(SendingForm, asyncio.BufferedProtocol):
     """A WebSocket to await on. All of it belongs to the event loop's thread.
 
     One coroutine at a time may receive; any number may send. Cancelling a
-    `recv` loses no message; cancelling a `send` leaves the message sent.
+    `recv` loses no message; cancelling a `send` leaves the message sent, unless
+    it waits for the fragments of another one still.
     """
 
     __slots__ = ()

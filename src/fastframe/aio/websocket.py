@@ -109,11 +109,8 @@ class CallbackForm(SocketProtocol):
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
         super().pause_writing()
-        # Whoever takes no answers gets no more questions read: what a server
-        # would send in reply has nowhere to go but memory. A client reads on,
-        # so that the two cannot wait for each other.
-        is_server = self.connection is not None and self.connection.role is Role.SERVER
-        if is_server and self._policy is None and not self._reading_paused:
+        # What a server would send in reply has nowhere to go but memory.
+        if not self._reading_paused and self._must_not_ask_for_more():
             self.pause_reading()
             self._holds_reading = True
 
@@ -121,6 +118,25 @@ class CallbackForm(SocketProtocol):
         """Read no more until `resume_reading`."""
         self._holds_reading = False
         super().pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on; a server that waits for the peer to take what it was sent reads on behind that."""
+        self._holds_reading = self._reading_paused and self._must_not_ask_for_more()
+        if not self._holds_reading:
+            super().resume_reading()
+
+    def _must_not_ask_for_more(self) -> bool:
+        """Whether the peer takes no answers, so that it gets no more questions read."""
+        connection = self.connection
+        return (
+            self._writing_paused
+            and self._policy is None
+            and connection is not None
+            # A client reads on, so that the two cannot wait for each other.
+            and connection.role is Role.SERVER
+            # Reading goes on to see the peer's close frame.
+            and connection.state is OPEN
+        )
 
     def _writable(self) -> None:
         if self._holds_reading:

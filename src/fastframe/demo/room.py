@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from ..aio.broadcast import broadcast, prepare
 from ..frames import CloseCode
@@ -99,7 +99,7 @@ class Room:
     def watch(self, watcher: WebSocket) -> None:
         """Somebody wants to see the frames of the visitor whose token the request names."""
         assert watcher.request is not None, "it is open"
-        token = parse_qs(urlsplit(watcher.request.path).query).get("token", [""])[0]
+        token = parse_qs(watcher.request.path.partition("?")[2]).get("token", [""])[0]
         visitor = self._visitors.get(token)
         if visitor is None:
             watcher.close(CloseCode.POLICY_VIOLATION, "nobody here has this token")
