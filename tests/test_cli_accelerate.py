@@ -144,6 +144,19 @@ def test_program_ends_as_it_would_by_itself(tmp_path: Path, source: str, status:
     assert ran.stderr.splitlines()[-1:] == alone.stderr.splitlines()[-1:]
 
 
+@pytest.mark.parametrize("error", ["FileNotFoundError('of its own')", "BrokenPipeError('of its own')"])
+def test_package_that_fails_ends_as_it_would_by_itself(tmp_path: Path, error: str) -> None:
+    written(tmp_path / "package", f"raise {error}", "__init__.py")
+    written(tmp_path / "package", "", "__main__.py")
+    for start in ([sys.executable], [*FASTFRAME, "accelerate"]):
+        ran = subprocess.run(
+            [*start, "-m", "package"], capture_output=True, timeout=LIMIT, check=False, cwd=tmp_path
+        )
+        assert ran.returncode == 1
+        assert f"raise {error}".encode() in ran.stderr
+        assert ran.stderr.splitlines()[-1] == error.replace("('", ": ").replace("')", "").encode()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="not run: no signals there")
 def test_interrupt_is_the_program_s_own(tmp_path: Path) -> None:
     app = written(tmp_path, "print('runs', flush=True)\nimport time\ntime.sleep(30)")

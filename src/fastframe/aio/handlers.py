@@ -121,8 +121,8 @@ def _is_end(error: BaseException) -> bool:
     if isinstance(error, ConnectionClosed):
         return True
     # Before Python 3.11 groups are those of a library.
-    parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    return bool(parts) and all(map(_is_end, parts))
+    parts = getattr(error, "exceptions", None)
+    return isinstance(parts, tuple) and bool(parts) and all(map(_is_end, parts))
 
 
 async def _result_of(awaitable: Awaitable[None]) -> None:
