@@ -275,9 +275,11 @@ class _Inflater:
                 message = self._after_final_block(message, tail, limit)
         except zlib.error as error:
             # zlib says "Error -3 while decompressing data: invalid block type".
-            if str(error).startswith(_NO_MEMORY):
-                raise MemoryError(str(error)) from None
-            reason = str(error).rpartition(": ")[2]
+            words = str(error)
+            # Before Python 3.11 it has no words where there is no memory for them either.
+            if not words or words.startswith(_NO_MEMORY):
+                raise MemoryError(words) from None
+            reason = words.rpartition(": ")[2]
             raise ProtocolError(f"compressed message is not DEFLATE data: {reason}") from None
         if self._window is not None:
             self._window = self._last(self._window, message)
