@@ -143,7 +143,6 @@ class WebSocketProtocol(SocketProtocol, asyncio.BufferedProtocol):
             if self._opening is not None and self._opening.is_answered:
                 self.close_transport()  # a client that has its answer, and does not leave
             elif self._opening is not None:
-                self._say_farewell(CloseCode.SERVICE_RESTART)
                 self._opening.finish()
         elif connection.state is State.OPEN:
             self._say_farewell(CloseCode.SERVICE_RESTART)

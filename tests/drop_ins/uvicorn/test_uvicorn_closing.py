@@ -448,7 +448,7 @@ async def test_shutdown_within_the_opening_handshake_is_500() -> None:
         running.server.should_exit = True
         assert (await peer.head()).startswith(b"HTTP/1.1 500 ")
         assert await peer.rest() == b"Internal Server Error"
-    assert events == [{"type": "websocket.connect"}, disconnect(1012)]
+    assert events == [{"type": "websocket.connect"}, disconnect(1006)]
 
 
 @pytest.mark.parametrize(
