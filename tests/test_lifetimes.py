@@ -69,8 +69,12 @@ def test_chunk_may_change_once_it_was_validated(codec: ModuleType) -> None:
     kept[:58] = "é".encode() * 28 + "你".encode()[:2]
     decoder.received(58)
     kept[:58] = b"\x80" * 58
-    with contextlib.suppress(ProtocolError, UnicodeDecodeError):
-        decoder.take_chunk().encode()
+    try:
+        chunk = decoder.take_chunk()
+    except (ProtocolError, UnicodeDecodeError) as error:
+        assert decoder.error is error
+    else:
+        assert isinstance(chunk, str) and len(chunk.encode()) <= 60
 
 
 @pytest.mark.parametrize("name", ["FrameDecoder", "MessageDecoder"])

@@ -12,6 +12,7 @@ from ..errors import ConnectionClosed
 from ..frames import CloseCode, Role
 from .frame_log import LOGGERS
 from .stream import WebSocketStream
+from .waiters import was_cancelled
 
 __all__ = ["Handlers"]
 
@@ -93,7 +94,7 @@ class Handlers:
         try:
             error = task.exception()
         except asyncio.CancelledError as cancelled:
-            if _has_been_cancelled(task):
+            if was_cancelled(task, untold=True):
                 stream.transport.abort()
                 return
             error = cancelled
@@ -107,13 +108,6 @@ class Handlers:
         for waiter, spared in self._waiters.items():
             if self._running.keys() <= spared and not waiter.done():
                 waiter.set_result(None)
-
-
-def _has_been_cancelled(task: asyncio.Task[Any]) -> bool:
-    """Whether it is the task itself that was cancelled, and not something that it waited for."""
-    # Before Python 3.11 a task does not tell.
-    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
-    return cancelling is None or cancelling() > 0
 
 
 def _is_end(error: BaseException) -> bool:

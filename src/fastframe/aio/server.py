@@ -28,7 +28,7 @@ from .options import (
 from .protocol import SocketProtocol
 from .settings import DEFAULT_MAX_BACKLOG, DEFAULT_MAX_QUEUE, DEFAULT_WRITE_LIMIT, Settings, SlowConsumer
 from .stream import WebSocketStream
-from .waiters import let_go
+from .waiters import let_go, was_cancelled
 from .websocket import FAILURES, WebSocket
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ class _ServerOpening:
 
     def _is_cancelled(self) -> bool:
         """Whether it is our task that was cancelled, and not something that it waits for."""
-        # Before Python 3.11 a task does not tell, so that `lost` alone is known.
-        cancelling: Callable[[], int] = getattr(asyncio.current_task(), "cancelling", bool)
-        return self._answered or cancelling() > 0
+        # Where a task does not tell, `lost` alone is known.
+        return self._answered or was_cancelled(asyncio.current_task(), untold=False)
 
     def _answer(self, request: Request, response: Response | None) -> None:
         if response is not None:
