@@ -51,8 +51,7 @@ class Screen(pyte.Screen):
 class Terminal:
     """A person's view of `connect`: what stands on the screen, and a keyboard.
 
-    It draws and answers in a thread of its own. One that answers late where the cursor
-    is has its answer taken for something typed, and shown.
+    It draws and answers in a thread of its own, whatever the test does, as a terminal would.
     """
 
     def __init__(self, arguments: tuple[str, ...], env: dict[str, str]) -> None:
@@ -127,6 +126,10 @@ class Terminal:
             time.sleep(0.01)
         self._drawn()
         return self.process.returncode
+
+    def echoes(self) -> bool:
+        """Whether the terminal shows by itself what is typed, wherever the cursor is."""
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ECHO)
 
     def is_as_before(self) -> bool:
         """Whether its modes, such as echoing what is typed, are those that it had."""
@@ -245,6 +248,54 @@ def test_many_messages_at_once_are_all_shown_in_order() -> None:
         opened.until_prompt("typing")
         numbers = [int(line.rpartition(" ")[2]) for line in opened.lines[:-1]]
         assert numbers == list(range(500 - len(numbers), 500))
+
+
+def test_the_terminal_echoes_nothing_while_messages_are_shown() -> None:
+    with talking() as (opened, said):
+        for number in range(300):
+            said.to_say.put(f"number {number}")
+        while "< number 299" not in opened.lines:
+            # The screen is drawn in a thread: it shall not wait for every look.
+            assert not any(opened.echoes() for _ in range(200))
+
+
+def test_what_is_typed_between_two_prompts_is_kept_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipe = Path("pipe")
+    os.mkfifo(pipe)
+    with talking(Peer.echo) as (opened, said):
+        opened.type("/file pipe\r")
+        # Once it can be opened, it is being read at the other end.
+        with pipe.open("wb") as writing:
+            opened.type("half a")
+            writing.write(b"Hello")
+        assert said.hears() == b"Hello"
+        opened.until_line("< 5 bytes")
+        *before, _ = opened.until_prompt("half a")
+        assert before[2] == "> /file pipe"
+        assert [line for line in before if "half" in line] == []
+        opened.type(" sentence\r")
+        assert said.hears() == "half a sentence"
+
+
+def test_the_last_messages_before_the_end_are_shown() -> None:
+    def say_and_go(said: Peer, connection: Any) -> None:
+        said.to_say.get(timeout=LIMIT)
+        for number in range(3):
+            connection.send(f"number {number}")
+
+    with talking(say_and_go) as (opened, said):
+        opened.type("never sent")
+        opened.until_prompt("never sent")
+        said.to_say.put("now")
+        assert opened.exit_status() == 0
+        assert opened.lines[2:] == [
+            *(f"< number {number}" for number in range(3)),
+            "> never sent",
+            "closed by the server: 1000 normal closure",
+        ]
 
 
 def test_a_message_cannot_steer_the_terminal() -> None:

@@ -14,7 +14,7 @@ from ..errors import ConnectionClosed, ConnectionClosedOK, HandshakeError, Rejec
 from ..frames import CloseCode
 from ..uri import parse_uri
 from .commands import HELP, Command, CommandError, End, Send, SendFile, SendPing, ShowHelp, parse_line
-from .consoles import Console, choose_console
+from .consoles import Console, open_console
 from .failures import Failure, complain, describe
 from .frames import frames_shown
 from .running import run as run_coroutine
@@ -53,19 +53,19 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _talk(chosen: argparse.Namespace) -> int:
-    console = choose_console(raw=chosen.raw)
-    async with frames_shown(console, wanted=chosen.frames) as shown:
-        stream = await _open(chosen, console)
-        try:
+    with open_console(raw=chosen.raw) as console:
+        async with frames_shown(console, wanted=chosen.frames) as shown:
+            stream = await _open(chosen, console)
+            try:
+                await shown()
+                await _introduce(stream, console, chosen)
+                conversation = Conversation(stream, console, chosen)
+                closed = await conversation.run()
+            finally:
+                # An interrupt, if it is open still.
+                await stream.close(CloseCode.GOING_AWAY)
             await shown()
-            await _introduce(stream, console, chosen)
-            conversation = Conversation(stream, console, chosen)
-            closed = await conversation.run()
-        finally:
-            # An interrupt, if it is open still.
-            await stream.close(CloseCode.GOING_AWAY)
-        await shown()
-        return conversation.report(closed)
+            return conversation.report(closed)
 
 
 async def _open(chosen: argparse.Namespace, console: Console) -> WebSocketStream:

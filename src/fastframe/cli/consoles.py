@@ -7,13 +7,18 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from .commands import NAMES
 from .failures import Failure, describe
 from .showing import Style, as_block, as_line, as_they_came
 
-__all__ = ["Console", "PlainConsole", "PromptConsole", "choose_console"]
+if sys.platform != "win32":
+    import termios
+    import tty
+
+__all__ = ["Console", "PlainConsole", "PromptConsole", "open_console"]
 
 _LINES_AHEAD = 64
 """Lines that are read before they are asked for, at most."""
@@ -47,19 +52,44 @@ class Console(Protocol):
         """Show words of our own: of the kind "note" or "wrong"; they hold nothing that steers a terminal."""
 
 
-def choose_console(*, raw: bool) -> Console:
-    """Take what suits standard input and output; called in the event loop.
+@contextmanager
+def open_console(*, raw: bool) -> Iterator[Console]:
+    """Take what suits standard input and output; entered in the event loop.
 
     Args:
         raw: print messages as they come.
+
+    Yields:
+        The console; the terminal is left as it was found.
     """
     at_a_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     if not at_a_terminal or os.environ.get("TERM") == "dumb":
-        return PlainConsole(raw=raw)
+        yield PlainConsole(raw=raw)
+        return
     try:
-        return PromptConsole()
+        console = PromptConsole()
     except ImportError:
-        return PlainConsole(hint="; for line editing and history: pip install 'fastframe[cli]'")
+        yield PlainConsole(hint="; for line editing and history: pip install 'fastframe[cli]'")
+        return
+    with _silent_terminal():
+        yield console
+
+
+@contextmanager
+def _silent_terminal() -> Iterator[None]:
+    """No echo and no line editing of the terminal's own: keys between two prompts are for the next one.
+
+    Else what is typed meanwhile, and the terminal's answers, would stand among the messages.
+    """
+    if sys.platform == "win32":  # a console shows nothing there unless somebody reads a line
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin, termios.TCSANOW)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 class PlainConsole:
@@ -113,9 +143,16 @@ class PromptConsole:
     def __init__(self) -> None:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
+        from prompt_toolkit.input import create_input
 
+        keys = create_input()
+        # While something is shown above the prompt, the library lets the terminal echo, for the sake
+        # of functions that read a line; ours only print, and an echo would be in the way.
+        keys.cooked_mode = nullcontext  # type: ignore[method-assign]
         completer = WordCompleter([*NAMES], sentence=True)
-        self._session: PromptSession[str] = PromptSession(completer=completer, complete_while_typing=False)
+        self._session: PromptSession[str] = PromptSession(
+            completer=completer, complete_while_typing=False, input=keys
+        )
         self._style = Style(sys.stdout)
 
     async def read(self) -> str | None:
@@ -136,10 +173,8 @@ class PromptConsole:
     async def _print(self, text: str) -> None:
         from prompt_toolkit.application import run_in_terminal
         from prompt_toolkit.formatted_text import ANSI
-        from prompt_toolkit.shortcuts import print_formatted_text
 
-        output = self._session.output
-        await run_in_terminal(lambda: print_formatted_text(ANSI(text), output=output))
+        await run_in_terminal(lambda: self._session.app.print_text(ANSI(text + "\n")))
 
 
 class _LinesOfInput:
