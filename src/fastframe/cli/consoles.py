@@ -14,10 +14,6 @@ from .commands import NAMES
 from .failures import Failure, describe
 from .showing import Style, as_block, as_line, as_they_came
 
-if sys.platform != "win32":
-    import termios
-    import tty
-
 __all__ = ["Console", "PlainConsole", "PromptConsole", "open_console"]
 
 _LINES_AHEAD = 64
@@ -84,6 +80,9 @@ def _silent_terminal() -> Iterator[None]:
     if sys.platform == "win32":  # a console shows nothing there unless somebody reads a line
         yield
         return
+    import termios
+    import tty
+
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin, termios.TCSANOW)
     try:
