@@ -21,10 +21,10 @@ settings.configure(
 django.setup()
 
 # Both need the settings above.
-from channels.generic.websocket import AsyncJsonWebsocketConsumer  # noqa: E402
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
@@ -35,6 +35,12 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             return
         await self.channel_layer.group_add(self.room, self.channel_name)
         await self.accept("chat" if "chat" in self.scope["subprotocols"] else None)
+
+    async def receive(self, text_data: Any = None, bytes_data: Any = None, **options: Any) -> None:
+        try:
+            await super().receive(text_data, bytes_data, **options)
+        except (ValueError, RecursionError):  # no JSON, or no text at all
+            await self.close(1003)
 
     async def receive_json(self, content: Any) -> None:
         await self.channel_layer.group_send(self.room, {"type": "say", "content": content})
@@ -47,9 +53,20 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         await self.channel_layer.group_send(self.room, {"type": "say", "content": {"left": code}})
 
 
+class Nowhere(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        await self.close()
+
+
 app = ProtocolTypeRouter(
     {
         "http": get_asgi_application(),
-        "websocket": URLRouter([path("rooms/<room>", ChatConsumer.as_asgi())]),
+        "websocket": URLRouter(
+            [
+                # What Channels takes as the name of a group.
+                re_path(r"^rooms/(?P<room>[a-zA-Z0-9_.-]{1,99})\Z", ChatConsumer.as_asgi()),
+                re_path("", Nowhere.as_asgi()),
+            ]
+        ),
     }
 )

@@ -104,6 +104,27 @@ async def talk_to_channels(loop: str) -> None:
             assert json.loads(await ada.recv()) == {"left": 4001}
 
 
+async def bother_channels(loop: str) -> None:
+    """What is no room, or no JSON, is told so; nothing of it is in the log."""
+    async with example("channels_app", loop) as rooms:
+        for nowhere in (
+            f"{rooms}/a%20b",
+            f"{rooms}/{'x' * 100}",
+            f"{rooms}/",
+            f"{rooms}/garden%0A",
+            f"{rooms}s",
+        ):
+            with pytest.raises(InvalidStatus) as denied:
+                await connect(nowhere)
+            assert denied.value.response.status_code == 403, nowhere
+        for message in ("{", "", b"{}", "[" * 100_000):
+            async with connect(f"{rooms}/{'x' * 99}") as carl:
+                await carl.send(message)
+                with pytest.raises(ConnectionClosed):
+                    await carl.recv()
+                assert carl.close_code == 1003, message[:9]
+
+
 async def be_there_at_the_end(name: str, query: str) -> None:
     async with example(name, "asyncio") as rooms:
         client = await connect(f"{rooms}/garden{query}")
@@ -113,7 +134,7 @@ async def be_there_at_the_end(name: str, query: str) -> None:
 
 
 @pytest.mark.parametrize("loop", sorted(LOOPS))
-@pytest.mark.parametrize("talk", [talk_to_fastapi, flood_fastapi, talk_to_channels])
+@pytest.mark.parametrize("talk", [talk_to_fastapi, flood_fastapi, talk_to_channels, bother_channels])
 def test_example_works_as_its_page_says(talk: Callable[[str], Coroutine[Any, Any, None]], loop: str) -> None:
     asyncio.run(asyncio.wait_for(talk(loop), 60))
 
