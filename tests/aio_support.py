@@ -301,6 +301,23 @@ def uri_of(server: Server, path: str = "/", scheme: str = "ws") -> str:
     return f"{scheme}://127.0.0.1:{port_of(server)}{path}"
 
 
+async def status_of(port: int, path: str, host: str, fields: str = "") -> int:
+    """The status with which a server on this machine answers a GET.
+
+    Args:
+        port: where it listens.
+        path: the request's target, as it is sent.
+        host: of the field Host.
+        fields: more of them, each with its line's end.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    await writer.wait_closed()
+    return status
+
+
 async def echo(ws: WebSocketStream) -> None:
     """A handler."""
     async for message in ws:

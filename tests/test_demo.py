@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -16,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from aio_support import every_loop
+from aio_support import every_loop, status_of
 from cli_support import command, complaint, line_with, output, running
 
 from fastframe import ConnectionClosed, RejectedByServer, Role, connect
@@ -63,15 +62,6 @@ async def test_a_stranger_is_refused() -> None:
         assert caught.value.response.status == 404
 
 
-async def status_of(port: int, host: str, more: str = "") -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET /live HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
-    status = int((await reader.readline()).split()[1])
-    writer.close()
-    await writer.wait_closed()
-    return status
-
-
 @every_loop
 async def test_a_request_by_another_name_is_misdirected() -> None:
     """DNS rebinding: the name of somebody else's site, which leads here."""
@@ -88,11 +78,11 @@ async def test_a_request_by_another_name_is_misdirected() -> None:
             "127.0.0.1",
             f"127.0.0.1.evil.example:{port}",
         ):
-            assert await status_of(port, host) == 421, host
-            assert await status_of(port, host, upgrade) == 421, host
+            assert await status_of(port, "/live", host) == 421, host
+            assert await status_of(port, "/live", host, upgrade) == 421, host
         for host in (f"127.0.0.1:{port}", f"LOCALHOST:{port}"):
-            assert await status_of(port, host) == 404, host
-            assert await status_of(port, host, upgrade) == 101, host
+            assert await status_of(port, "/live", host) == 404, host
+            assert await status_of(port, "/live", host, upgrade) == 101, host
 
 
 @every_loop
@@ -100,7 +90,7 @@ async def test_further_origins_may_be_written_in_any_case() -> None:
     async with open_demo(origins=["https://Demo.Example"]) as demo:
         port = urlsplit(demo.url).port
         assert port is not None
-        assert await status_of(port, "demo.example") == 404
+        assert await status_of(port, "/live", "demo.example") == 404
         async with visitor(demo, origin="https://demo.example"):
             pass
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aio_support import status_of
 from cli_support import certificate
 from snippets import ROOT, SECONDS, free_port, required, snippets_of
 
@@ -102,11 +103,7 @@ def python(path: Path) -> list[str]:
 
 
 async def status(port: int, path: str) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    answer = await reader.read()
-    writer.close()
-    return int(answer.split()[1])
+    return await status_of(port, path, "localhost")
 
 
 def test_the_server_drains_and_says_goodbye(tmp_path: Path) -> None:

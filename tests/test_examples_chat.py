@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aio_support import eventually
+from aio_support import eventually, status_of
 from examples_support import Program, bounded, free_port, server
 from peers.machine import need
 from raw_peer import REQUEST, RawPeer
@@ -206,11 +206,7 @@ def redis_in(folder: Path) -> Iterator[Redis]:
 
 
 async def health(running: Program) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    status = int((await reader.read()).split()[1])
-    writer.close()
-    return status
+    return await status_of(running.port, "/healthz", "localhost")
 
 
 async def healthy(running: Program, wanted: int = 200) -> None:

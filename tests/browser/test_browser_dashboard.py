@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aio_support import status_of
 from browser.chromium import COMMANDS, Chromium
 from browser.visiting import ask, visit
 from examples_support import bounded, free_port, server
@@ -38,14 +38,6 @@ def chromium() -> Iterator[Chromium]:
     browser = Chromium()
     yield browser
     browser.end()
-
-
-async def http(port: int, head: str) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{head}\r\n\r\n".encode())
-    status = int((await reader.read()).split()[1])
-    writer.close()
-    return status
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -113,6 +105,6 @@ async def test_no_other_page_and_no_other_name_gets_it(chromium: Chromium) -> No
         async with chromium.page(running.uri) as friend:
             assert await friend.evaluate(attempt) == "open"
         name = f"127.0.0.1:{running.port}"
-        assert await http(running.port, f"GET / HTTP/1.1\r\nHost: {name}") == 200
-        assert await http(running.port, "GET / HTTP/1.1\r\nHost: evil.example") == 421
-        assert await http(running.port, f"GET /../server.py HTTP/1.1\r\nHost: {name}") == 404
+        assert await status_of(running.port, "/", name) == 200
+        assert await status_of(running.port, "/", "evil.example") == 421
+        assert await status_of(running.port, "/../server.py", name) == 404
