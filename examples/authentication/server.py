@@ -155,7 +155,7 @@ if __name__ == "__main__":
     if chosen.issue:
         try:
             print(Tokens(secret).issue(chosen.issue, chosen.lifetime))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             sys.exit(str(error))
     else:
         asyncio.run(main(Gate(Tokens(secret)), chosen.host, chosen.port, chosen.origin))

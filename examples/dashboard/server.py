@@ -99,8 +99,9 @@ async def main(host: str, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     # Bound before, since the page's origin has the port in it.
-    listening = socket.create_server((host, port))
+    listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     port = listening.getsockname()[1]
+    host = f"[{host}]" if ":" in host else host
     names = dict.fromkeys([f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"])
     dashboard = Dashboard([*names])
     running = asyncio.create_task(dashboard.run())

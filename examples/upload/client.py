@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fastframe import ConnectionClosed, HandshakeError, WebSocketStream, connect
+from fastframe import ConnectionClosed, HandshakeError, RejectedByServer, WebSocketStream, connect
 
 FRAGMENT = 256 * 1024
 """Bytes that are read and sent at once."""
@@ -70,5 +70,8 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     try:
         print(asyncio.run(upload(chosen.uri, chosen.file)), chosen.file.name)
+    except RejectedByServer as error:
+        reason = error.response.body.decode(errors="replace").strip()
+        sys.exit(f"{chosen.file} was not taken: {reason or error}")
     except (OSError, ValueError, EOFError, HandshakeError, ConnectionClosed) as error:
         sys.exit(f"{chosen.file} was not taken: {error}")

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias, overload
 from .errors import FastframeError
 
 __all__ = [
+    "SECRET_FIELDS",
     "Extension",
     "Headers",
     "HeadersLike",
@@ -31,8 +32,11 @@ _FORBIDDEN_IN_VALUES = frozenset(map(chr, [*range(0x20), 0x7F])) - {"\t"}
 _WHITESPACE = " \t"
 
 
-# What `repr`, and with it a log, does not show (RFC 9110 sections 11.6.2 and 11.7.2).
-_SECRETS = frozenset({"authorization", "proxy-authorization"})
+SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+"""Names of what may let somebody in, in lower case: logs are pasted, terminals recorded, demos shown.
+
+See RFC 9110 sections 11.6.2 and 11.7.2, RFC 6265 section 8.3.
+"""
 
 
 class MultipleValues(FastframeError, LookupError):
@@ -177,7 +181,7 @@ class Headers:
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def __repr__(self) -> str:
-        shown = [(name, "***" if name.lower() in _SECRETS else value) for name, value in self.items()]
+        shown = [(name, "***" if name.lower() in SECRET_FIELDS else value) for name, value in self.items()]
         return f"Headers({shown!r})"
 
     def _split(self) -> list[str]:

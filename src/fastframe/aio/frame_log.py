@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..codec import apply_mask
 from ..frames import Opcode, Role
+from ..http_headers import SECRET_FIELDS
 from .frame_watch import FrameWatch, SeenFrame, WatchedConnection
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ LOGGERS: Final = {role: logging.getLogger(f"fastframe.{role.value}") for role in
 
 _SHOWN_TEXT: Final = 80
 _SHOWN_BYTES: Final = 24
-
-_SECRET: Final = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 
 
 class FrameLines:
@@ -158,7 +157,7 @@ def _log_handshake(protocol: SocketProtocol, role: Role, write: Callable[[str], 
 
 
 def _field(name: str, value: str) -> str:
-    return f"{_escaped(name)}: {'(not shown)' if name.lower() in _SECRET else _escaped(value)}"
+    return f"{_escaped(name)}: {'(not shown)' if name.lower() in SECRET_FIELDS else _escaped(value)}"
 
 
 def _escaped(text: str) -> str:

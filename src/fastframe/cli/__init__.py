@@ -19,8 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words of the command line; None for those of this process.
 
     Returns:
-        The exit status: 0, 1 if something went wrong, 130 if it was
-        interrupted. A program that is run ends as it would by itself.
+        The exit status: 0, 1 if something went wrong, 128 and the number of
+        the signal that ended it. A program that is run ends as it would by itself.
 
     Raises:
         SystemExit: with 2 for a command line that makes no sense.
@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Failure as failure:
         complain(str(failure))
         return failure.status
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted as interrupted:
+        return interrupted.status
+    except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read our output has had enough.

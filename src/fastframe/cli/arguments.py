@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -12,6 +13,10 @@ from .. import __version__
 __all__ = ["parser"]
 
 _MAX_SIZE = 16 * 1024 * 1024
+
+# As programs that have one write it (RFC 6454 section 6.2): in lower case, and with no path, not even "/".
+_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://[^\s/?#@]*?(?P<port>:\d+)?")
+_PORTS_LEFT_OUT = [("http", ":80"), ("https", ":443")]
 
 _DESCRIPTION = """\
 The WebSocket engine of Python: try it, look into a server, give a client something to talk with, or run a
@@ -138,13 +143,18 @@ def _add_serve(commands: Any) -> None:
     where.add_argument(
         "--port", type=_port, default=8765, help="port (default: %(default)s; 0: any that is free)"
     )
-    where.add_argument("--unix", metavar="PATH", help="a Unix socket, instead of host and port")
-    where.add_argument("--tls-cert", metavar="FILE", help="certificate chain in PEM: serve wss://")
-    where.add_argument("--tls-key", metavar="FILE", help="its private key, if it is not in the same file")
+    where.add_argument("--unix", type=_path, metavar="PATH", help="a Unix socket, instead of host and port")
+    where.add_argument(
+        "--tls-cert", type=_path, metavar="FILE", help="certificate chain in PEM: serve wss://"
+    )
+    where.add_argument(
+        "--tls-key", type=_path, metavar="FILE", help="its private key, if it is not in the same file"
+    )
     whom = serve.add_argument_group("what to accept")
     whom.add_argument(
         "--origin",
         action="append",
+        type=_accepted_origin,
         metavar="ORIGIN",
         help="accept pages of this origin, such as https://example.com, and no others; none: clients that"
         " send no Origin, as programs do (may be repeated; default: everybody)",
@@ -183,9 +193,11 @@ def _add_connect(commands: Any) -> None:
     )
     way = connect.add_argument_group("the way there")
     way.add_argument("--insecure", action="store_true", help="accept any certificate, whoever's it is")
-    way.add_argument("--unix", metavar="PATH", help="connect to a Unix socket; the URI says what to ask for")
+    way.add_argument(
+        "--unix", type=_path, metavar="PATH", help="connect to a Unix socket; the URI says what to ask for"
+    )
     proxy = way.add_mutually_exclusive_group()
-    proxy.add_argument("--proxy", metavar="URL", help="go through this proxy")
+    proxy.add_argument("--proxy", type=_proxy, metavar="URL", help="go through this proxy")
     proxy.add_argument(
         "--no-proxy", action="store_true", help="go through none, whatever the environment says"
     )
@@ -307,6 +319,7 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument(
         "--origin",
         action="append",
+        type=_page_origin,
         metavar="ORIGIN",
         help="a further origin of the page, such as that of a proxy in front (may be repeated)",
     )
@@ -411,6 +424,40 @@ def _uri(word: str) -> str:
 
     _checked(parse_uri, word)
     return word
+
+
+def _proxy(word: str) -> str:
+    from ..proxies import parse_proxy
+
+    _checked(parse_proxy, word)
+    return word
+
+
+def _path(word: str) -> str:
+    if not word:
+        raise argparse.ArgumentTypeError("it is empty")
+    return word
+
+
+def _accepted_origin(word: str) -> str:
+    return word if word in ("none", "null") else _origin(word)
+
+
+def _page_origin(word: str) -> str:
+    origin = _origin(word)
+    if not origin.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{word!r} is not the origin of a page")
+    return origin
+
+
+def _origin(word: str) -> str:
+    origin = word.lower()
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{word!r} is not of the form scheme://host or scheme://host:port")
+    if (found["scheme"], found["port"]) in _PORTS_LEFT_OUT:
+        raise argparse.ArgumentTypeError(f"{word!r}: browsers leave {found['port']} out")
+    return origin
 
 
 def _header(word: str) -> tuple[str, str]:

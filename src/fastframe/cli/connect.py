@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..aio.client import connect
 from ..errors import ConnectionClosed, ConnectionClosedOK, HandshakeError, RejectedByServer
 from ..frames import CloseCode
+from ..http_headers import SECRET_FIELDS
 from ..uri import parse_uri
 from .commands import HELP, Command, CommandError, End, Send, SendFile, SendPing, ShowHelp, parse_line
 from .consoles import Console, open_console
@@ -28,9 +29,6 @@ __all__ = ["run"]
 
 _GRACE = 0.1
 """Seconds in which the next line has to come that nobody takes any more."""
-
-# What not even --verbose shows: terminals are recorded, and logs pasted.
-_SECRET = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -147,7 +145,7 @@ def _shown_response(response: Response) -> str:
 def _shown_head(first: str, fields: Any) -> str:
     lines = [first.rstrip()]
     for name, value in fields:
-        lines.append(f"{name}: {'(not shown)' if name.lower() in _SECRET else value}")
+        lines.append(f"{name}: {'(not shown)' if name.lower() in SECRET_FIELDS else value}")
     return "\n".join(f"  {quoted(line)}" for line in lines)
 
 
@@ -210,11 +208,15 @@ class Conversation:
                 line = await self._console.read()
                 if line is None:
                     break
+                # It stays so if the connection ends meanwhile.
+                self._unsent = True
                 if line or not self._console.interactive:
                     await self._obey(parse_line(line) if self._obeys else Send(line))
+                self._unsent = False
             except ConnectionClosed:
                 return
             except ValueError as error:
+                self._unsent = False
                 if not self._console.interactive:
                     raise Failure(str(error)) from None
                 await self._console.note(quoted(str(error)), "wrong")
@@ -229,9 +231,9 @@ class Conversation:
     async def _obey(self, command: Command) -> None:
         match command:
             case Send(message):
-                await self._send(message)
+                await self._stream.send(message)
             case SendFile(path, as_text):
-                await self._send(await asyncio.to_thread(_contents, path, as_text))
+                await self._stream.send(await asyncio.to_thread(_contents, path, as_text))
             case SendPing(payload):
                 waiter = await self._stream.ping(payload)
                 task = asyncio.create_task(self._report_pong(waiter))
@@ -241,12 +243,6 @@ class Conversation:
                 await self._close(close_code, close_reason)
             case ShowHelp():
                 await self._console.note(HELP)
-
-    async def _send(self, message: str | bytes) -> None:
-        # It stays so if the connection ends meanwhile.
-        self._unsent = True
-        await self._stream.send(message)
-        self._unsent = False
 
     async def _report_pong(self, waiter: asyncio.Future[float]) -> None:
         try:

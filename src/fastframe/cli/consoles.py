@@ -98,6 +98,10 @@ class PlainConsole:
         self.interactive = sys.stdin is not None and sys.stdin.isatty()
         self.hint = hint
         self._raw = raw
+        for stream in (sys.stdin, sys.stdout):
+            # Others who have the same file may have changed that: one would seem to end, one lose output.
+            if sys.platform != "win32" and stream is not None:
+                os.set_blocking(stream.fileno(), True)
         self._lines = None if sys.stdin is None else _LinesOfInput(sys.stdin.fileno())
         # What a terminal sends is in its own encoding; text on the wire is UTF-8 (RFC 6455 section 5.6).
         self._encoding = sys.stdin.encoding if self.interactive else "utf-8"
@@ -157,9 +161,14 @@ class PromptConsole:
     async def read(self) -> str | None:
         """See `Console`; Ctrl-D and Ctrl-C are the end."""
         try:
-            return await self._session.prompt_async("> ")
+            line = await self._session.prompt_async("> ")
         except (EOFError, KeyboardInterrupt):
             return None
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            raise ValueError("the line is not UTF-8") from None
+        return line
 
     async def show(self, messages: list[str | bytes]) -> None:
         """See `Console`."""

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, suppress
 from ..demo import Demo, open_demo
 from .failures import Failure, Interrupted, describe
 from .running import run as run_coroutine
-from .serve import terminated
 
 __all__ = ["run"]
 
@@ -28,7 +27,7 @@ def run(chosen: argparse.Namespace) -> int:
     Raises:
         Failure: it cannot listen.
     """
-    # An interrupt is how it is meant to end.
+    # A signal is how it is meant to end.
     with suppress(Interrupted, KeyboardInterrupt):
         run_coroutine(_serve(chosen))
     return 0
@@ -40,9 +39,10 @@ async def _serve(chosen: argparse.Namespace) -> None:
         print(f"{demo.url}  (Ctrl-C ends it)", flush=True)
         if not _is_loopback(demo):
             print("Other machines can reach it, without a password and without TLS.", flush=True)
-        with suppress(asyncio.TimeoutError):
-            seconds = None if chosen.seconds == math.inf else chosen.seconds
-            await asyncio.wait_for(terminated(), seconds)
+        if chosen.seconds < math.inf:
+            await asyncio.sleep(chosen.seconds)
+        else:
+            await asyncio.Event().wait()
 
 
 async def _open(stack: AsyncExitStack, chosen: argparse.Namespace) -> Demo:

@@ -24,7 +24,11 @@ class Failure(Exception):
 
 
 class Interrupted(Exception):
-    """Ctrl-C has ended the command's coroutine."""
+    """A signal has ended the command's coroutine: its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
 
 
 def complain(message: str) -> None:

@@ -22,9 +22,9 @@ class _Notes(logging.Handler):
         self.lines: asyncio.Queue[str] = asyncio.Queue()
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        # There is one connection, so its address says nothing.
-        self.lines.put_nowait(message.partition(" ")[2] if record.levelno == logging.DEBUG else message)
+        # There is one connection, so its address, which comes before a line, says nothing.
+        parts = record.args if record.levelno == logging.DEBUG else None
+        self.lines.put_nowait(str(parts[-1]) if isinstance(parts, tuple) else record.getMessage())
 
     async def show(self, console: Console) -> None:
         """Show them, until cancelled."""

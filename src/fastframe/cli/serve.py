@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import errno
 import os
-import signal
 import socket
 import ssl
 from contextlib import suppress
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from ..aio.server import Server
     from ..aio.stream import WebSocketStream
 
-__all__ = ["run", "terminated"]
+__all__ = ["run"]
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -34,10 +33,10 @@ def run(chosen: argparse.Namespace) -> int:
     """
     if chosen.tls_key and not chosen.tls_cert:
         chosen.fail("--tls-key needs --tls-cert")
-    if chosen.unix:
+    if chosen.unix is not None:
         _check_unix(chosen.unix)
     runner, options = _runner(uvloop=chosen.uvloop), _options(chosen)
-    # An interrupt is how it is meant to end.
+    # A signal is how it is meant to end.
     with suppress(Interrupted, KeyboardInterrupt):
         run_coroutine(_serve(chosen, options), runner)
     return 0
@@ -57,9 +56,15 @@ def _check_unix(path: str) -> None:
     if not hasattr(socket, "AF_UNIX"):
         raise Failure("this system has no Unix sockets")
     # asyncio takes the path over from a server that still listens there.
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
-        probe.connect(path)
-        raise Failure(f"cannot listen on {path}: {os.strerror(errno.EADDRINUSE).lower()}")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except BlockingIOError:
+            pass  # it is busy, but it is there
+        except OSError:
+            return
+    raise Failure(f"cannot listen on {path}: {os.strerror(errno.EADDRINUSE).lower()}")
 
 
 def _options(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -71,9 +76,9 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
         "max_size": chosen.max_size,
         "ssl": _tls(chosen) if chosen.tls_cert else None,
     }
-    if chosen.unix:
+    if chosen.unix is not None:
         return options | {"path": chosen.unix}
-    return options | {"host": chosen.host, "port": chosen.port}
+    return options | {"host": chosen.host.strip("[]"), "port": chosen.port}
 
 
 def _tls(chosen: argparse.Namespace) -> ssl.SSLContext:
@@ -104,28 +109,21 @@ async def _serve(chosen: argparse.Namespace, options: dict[str, Any]) -> None:
         raise Failure(f"cannot listen on {where}: {describe(error)}") from None
     try:
         _announce(server, chosen)
-        await terminated()
+        await asyncio.Event().wait()
     finally:
-        await server.close()
-        if chosen.unix:
+        # Before, as closing takes its time: the next server may have put its own there by then.
+        if chosen.unix is not None:
             with suppress(FileNotFoundError):
                 os.unlink(chosen.unix)
+        await server.close()
 
 
 def _announce(server: Server, chosen: argparse.Namespace) -> None:
     scheme = "wss" if chosen.tls_cert else "ws"
-    if chosen.unix:
+    if chosen.unix is not None:
         print(f"echoing {scheme}:// on {chosen.unix}", flush=True)
-    for listening in () if chosen.unix else server.sockets:
+        return
+    for listening in server.sockets:
         address, port = listening.getsockname()[:2]
         name = f"[{address}]" if ":" in address else address
         print(f"echoing on {scheme}://{name}:{port}/", flush=True)
-
-
-async def terminated() -> None:
-    """Wait for SIGTERM."""
-    terminated = asyncio.Event()
-    # Windows has no such signal to wait for; there it is the interrupt alone.
-    with suppress(NotImplementedError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
-    await terminated.wait()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..http_headers import SECRET_FIELDS
+
 if TYPE_CHECKING:
     from ..aio.websocket import WebSocket
     from ..frames import Close
     from ..http_headers import Headers
 
 __all__ = ["ending", "handshake"]
-
-# A demo is shown to others: what may let somebody in stays out of it.
-_SECRET = ("authorization", "cookie", "proxy-authorization", "set-cookie")
 
 
 def handshake(socket: WebSocket) -> dict[str, Any]:
@@ -33,7 +32,8 @@ def handshake(socket: WebSocket) -> dict[str, Any]:
 
 def _lines(headers: Headers) -> list[str]:
     return [
-        f"{name}: {'(not shown)' if name.lower() in _SECRET else value}" for name, value in headers.items()
+        f"{name}: {'(not shown)' if name.lower() in SECRET_FIELDS else value}"
+        for name, value in headers.items()
     ]
 
 

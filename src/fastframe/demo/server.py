@@ -139,7 +139,8 @@ def _listen(host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    return socket.create_server(address[:2], family=family)
+    # With what else an address of version 6 has: its network, where it is local to one.
+    return socket.create_server(address, family=family)
 
 
 def _sockets_of(room: Room) -> type[WebSocket]:
