@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http
-import os
 import queue
-import re
 import signal
 import socket
 import subprocess
@@ -265,6 +263,20 @@ def test_a_server_that_breaks_the_protocol_is_a_failure() -> None:
     assert "fastframe: the connection failed: sent 1002" in finished.stderr.decode()
 
 
+def test_a_command_that_was_not_obeyed_is_a_failure() -> None:
+    def close_soon(_: Peer, connection: Any) -> None:
+        connection.recv()
+
+    with peer(close_soon) as said, running("connect", said.uri, "--commands") as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(b"one\n")
+        assert said.hears() == (1000, "")
+        # It waits a moment, lest somebody is still writing.
+        process.stdin.write(b"/ping\ntwo\n")
+        assert process.wait(LIMIT) == 1
+        assert process.stderr.read().endswith(b"closed before all of the input was sent\n")
+
+
 def test_input_that_was_not_sent_is_a_failure(tmp_path: Path) -> None:
     def close_soon(said: Peer, connection: Any) -> None:
         connection.recv()
@@ -350,37 +362,6 @@ def test_verbose_shows_the_handshake_but_no_secrets() -> None:
     assert lines.index("  GET / HTTP/1.1") < lines.index("  HTTP/1.1 101 Switching Protocols")
     assert any(line.startswith("  Sec-WebSocket-Extensions: permessage-deflate; server") for line in lines)
     assert lines[-2] == f"connected to {said.uri}, permessage-deflate"
-
-
-def test_frames_are_shown_both_ways() -> None:
-    with serving() as uri:
-        words = ("--frames", "--no-compression", "--header", "Cookie: open-sesame", "--commands")
-        finished = connect(uri, *words, given="grün \x1b[2J\n/binary ff\n/close 4000 bye\n".encode())
-    assert finished.returncode == 0
-    assert b"open-sesame" not in finished.stderr and b"\x1b" not in finished.stderr
-    lines = finished.stderr.decode().splitlines()
-    assert lines[0] == "> GET / HTTP/1.1"
-    assert (
-        lines.index("> Cookie: (not shown)")
-        < lines.index("< HTTP/1.1 101")
-        < lines.index(f"connected to {uri}")
-    )
-    frames = [line for line in lines if re.match(r"[<>] [A-Z]+ fin, ", line)]
-    sent = [line[2:] for line in frames if line[0] == ">"]
-    assert sent == [
-        r"TEXT fin, 10 bytes: 'grün \x1b[2J'",
-        "BINARY fin, 1 byte: ff",
-        "CLOSE fin, 5 bytes: 4000 'bye'",
-    ]
-    received = [line[2:] for line in frames if line[0] == "<"]
-    assert received == [*sent[:2], "CLOSE fin, 2 bytes: 4000"]
-    assert lines[-1] == "closed: 4000"
-
-
-def test_frames_are_shown_only_if_asked() -> None:
-    with serving() as uri:
-        finished = connect(uri, "--verbose", given=b"Hello\n")
-    assert "TEXT" not in finished.stderr.decode()
 
 
 def forbid(connection: Any, request: Any) -> Any:
@@ -492,23 +473,3 @@ def test_no_proxy_goes_straight() -> None:
         assert "proxy 127.0.0.1:9" in complaint(connect(said.uri, env=env), 1)
         finished = connect(said.uri, "--no-proxy", "--wait", "0.3", given=b"straight", env=env)
     assert (finished.returncode, finished.stdout) == (0, b"straight\n")
-
-
-@unix_only
-def test_frames_with_nowhere_to_show_them_end_it() -> None:
-    with serving() as uri:
-        reading, writing = os.pipe()
-        os.close(reading)
-        try:
-            ended = subprocess.run(
-                [*FASTFRAME, "connect", uri, "--frames"],
-                input=b"Hello\n",
-                stdout=subprocess.DEVNULL,
-                stderr=writing,
-                timeout=LIMIT,
-                check=False,
-                env=environment(),
-            )
-        finally:
-            os.close(writing)
-    assert ended.returncode != 0

@@ -87,6 +87,19 @@ def test_origins_are_an_allow_list() -> None:
         assert refused(uri, origin=Origin("https://example.org")) == 403
 
 
+def test_origins_are_taken_as_browsers_write_them() -> None:
+    with serving("--origin", "https://Example.COM:8443", "--origin", "app://page", "--origin", "null") as uri:
+        for origin in ("https://example.com:8443", "app://page", "null"):
+            with connect(uri, origin=Origin(origin)):
+                pass
+
+
+@unix_only
+def test_an_address_may_stand_in_brackets() -> None:
+    with running("serve", "--host", "[::1]", "--port", "0") as process:
+        assert line_with(output(process), "echoing").startswith("echoing on ws://[::1]:")
+
+
 def test_tls_serves_wss(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     context = ssl.create_default_context(cafile=cert)

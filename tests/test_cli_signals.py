@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from cli_support import FASTFRAME, LIMIT, Peer, environment, line_with, output, peer, running
+from cli_support import FASTFRAME, LIMIT, Peer, environment, line_with, output, peer, running, serving
 from raw_peer import REQUEST
 from websockets.sync.client import connect
 
@@ -172,3 +173,46 @@ def test_a_unix_socket_that_is_busy_is_in_use(tmp_path: Path) -> None:
             assert ends_within(process, SOON + 10) == 1
             assert errors_of(process).read().decode().endswith(f"{path}: address already in use\n")
         assert path.exists()
+
+
+def test_pipes_that_do_not_wait_lose_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    theirs.setblocking(False)
+    os.set_blocking(writing, False)
+    lines = [f"{number} {'x' * 1000}" for number in range(500)]
+    with (
+        serving() as uri,
+        ours,
+        theirs,
+        open(reading, "rb") as printed,
+        subprocess.Popen(
+            [*FASTFRAME, "connect", uri],
+            stdin=theirs.fileno(),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process,
+    ):
+        try:
+            os.close(writing)
+            theirs.close()
+            ours.sendall(f"{lines[0]}\n".encode())
+            assert printed.readline().decode() == f"{lines[0]}\n"
+            # Somebody who types: the next line is not there yet.
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            rest = "".join(f"{line}\n" for line in lines[1:]).encode()
+            sending = threading.Thread(target=ours.sendall, args=(rest,), daemon=True)
+            sending.start()
+            # Somebody who reads late: the pipe is full by then.
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            written = printed.read(len(rest))
+            sending.join(LIMIT)
+            ours.shutdown(socket.SHUT_WR)
+            written += printed.read()
+            assert written.decode().splitlines() == lines[1:]
+            assert process.wait(LIMIT) == 0
+        finally:
+            process.kill()

@@ -91,8 +91,8 @@ class Terminal:
         self._is_ending = True
         self._thread.join()
 
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+    def type(self, text: str | bytes) -> None:
+        os.write(self._master, text.encode() if isinstance(text, str) else text)
 
     @property
     def lines(self) -> list[str]:
@@ -349,9 +349,15 @@ def test_a_mistake_is_explained_and_forgiven() -> None:
         opened.until_line("there is no command /fly: see /help, or send the line with /text /fly")
         opened.type("/file /no/such/file\r")
         opened.until_line("cannot read /no/such/file: no such file or directory")
+        opened.type(b"a\xffb\r")
+        opened.until_line("the line is not UTF-8")
         opened.type("\r")  # sends nothing
         opened.type("Hello\r")
         assert said.hears() == "Hello"
+        opened.until_prompt()
+        opened.type(CTRL_D)
+        assert opened.exit_status() == 0
+        assert opened.lines[-1] == "closed: 1000 normal closure"
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["ctrl-c", "ctrl-d"])
@@ -371,6 +377,17 @@ def test_a_signal_closes_quietly() -> None:
         assert said.hears() == (1000, "")
         assert opened.exit_status() == 0
         assert len(opened.lines) == 4
+        assert opened.is_as_before()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_end_leaves_the_terminal_as_it_was(number: signal.Signals, status: int) -> None:
+    with talking(Peer.listen) as (opened, said):
+        opened.type("never sent")
+        opened.until_prompt("never sent")
+        opened.process.send_signal(number)
+        assert said.hears() == (1001, "")
+        assert opened.exit_status() == status
         assert opened.is_as_before()
 
 

@@ -72,7 +72,7 @@ examples:
       print what comes until the server closes, as it came
 
 Exit status: 0 after a clean close, 1 after anything else, 2 for a wrong command line, 130 after Ctrl-C
-while no line was being typed."""
+while no line was being typed, 143 after SIGTERM."""
 
 
 _ACCELERATE_EXAMPLES = """\
