@@ -87,6 +87,7 @@ def test_builds_that_differ_are_told_apart(tmp_path: Path) -> None:
 def test_extension_is_required_of_every_platform_wheel(platform: str) -> None:
     told = configuration.read(platform=platform)
     assert told.environment["FASTFRAME_EXTENSION"] == told.test_environment["FASTFRAME_EXTENSION"] == "1"
+    assert "'" not in told.test_command, "Windows' shell does not take it for a quote"
     for path in re.findall(r"tests/\S+", told.test_command):
         assert (configuration.ROOT / path).exists()
 

@@ -74,7 +74,8 @@ class Uploads:
         """Refuse what cannot be taken before any of it is sent."""
         upload = Upload.of(request)
         if upload is None:
-            return Response(400, body=b"The path has to be /NAME?size=BYTES; letters, digits, _, . and - make a NAME.\n")
+            what = b"The path has to be /NAME?size=BYTES, with letters, digits, _, . and - in NAME.\n"
+            return Response(400, body=what)
         if upload.size > self._max_size:
             return Response(413, body=f"{self._max_size} bytes are the most.\n".encode())
         if (self._folder / upload.name).is_dir():

@@ -14,7 +14,7 @@
     ├── InvalidProxy           no proxy's URL (also a ValueError)
     ├── InvalidURI             no WebSocket URI (also a ValueError)
     └── ConnectionClosed       the conversation is over
-        ├── ConnectionClosedOK     as both wanted (1000 or 1001)
+        ├── ConnectionClosedOK     as both wanted (1000, 1001 or no code)
         └── ConnectionClosedError  for any other reason
 
 `ProtocolError` and `HandshakeError` are the peer's fault. A mistake of the
@@ -198,7 +198,7 @@ def _describe(close: Close | None) -> str:
 
 
 class ConnectionClosedOK(ConnectionClosed):
-    """The connection was closed as it should be, with 1000 (normal) or 1001 (going away)."""
+    """The connection was closed as it should be, with 1000 (normal), 1001 (going away) or without a code."""
 
 
 class ConnectionClosedError(ConnectionClosed):

@@ -240,7 +240,7 @@ def _python_socks() -> tuple[ModuleType, ModuleType]:
         import python_socks.async_.asyncio
     except ImportError as error:
         raise ImportError(
-            f"a SOCKS proxy needs python-socks, `pip install fastframe[proxy]`: {error}"
+            f"a SOCKS proxy needs python-socks, `pip install 'fastframe[proxy]'`: {error}"
         ) from error
     return python_socks.async_.asyncio, python_socks
 

@@ -373,7 +373,9 @@ def serve(
         To be awaited for a `Server`, or used as an asynchronous context manager.
 
     Raises:
-        TypeError, ValueError: an option has an impossible value; at once.
+        TypeError, ValueError: an option has an impossible value; at once, or,
+            for where to listen, when it is awaited.
+        OSError: when it is awaited, it cannot listen there.
     """
     if not callable(handler):
         raise TypeError(f"handler must be a coroutine function or a subclass of WebSocket, got {handler!r}")

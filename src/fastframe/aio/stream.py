@@ -151,6 +151,10 @@ class WebSocketStream(SendingForm, asyncio.BufferedProtocol):
         Args:
             close_code: 1000, or another one that may be sent.
             close_reason: at most 123 bytes in UTF-8.
+
+        Raises:
+            TypeError: a code that is no int, or a reason that is no str.
+            ValueError: a code that may not be sent, or a reason too long.
         """
         if self.connection is not None and self.connection.state is not CLOSED:
             self._begin_closing(self.connection, close_code, close_reason)
