@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import time
 from typing import Any
 
 import pytest
@@ -84,3 +85,24 @@ async def test_nothing_is_lost_of_a_peer_that_has_left_while_somebody_takes_mess
         with pytest.raises(ConnectionClosedError):
             await take_all(ws, taken, pauses=15)
         assert len(taken) == sent
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@every_loop
+async def test_without_a_close_timeout_the_looks_have_their_time(is_full: bool) -> None:
+    async with served(ping_interval=None, close_timeout=0) as (peer, ws):
+        await fill(peer, ws)
+        if is_full:
+            while not ws._writing_paused:
+                ws.offer(bytes(1 << 20))
+                await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(ws.wait_closed())
+        unsent, used = ws.buffered_amount, time.process_time()
+        await asyncio.sleep(0.5)
+        assert time.process_time() - used < 0.25
+        # A pong at each look, but none where others bytes wait.
+        assert ws.buffered_amount == unsent
+        if not is_full:
+            assert 1 < len(await peer.loop.sock_recv(peer.sock, 65536)) < 40
+        ws.transport.abort()
+        await waiting

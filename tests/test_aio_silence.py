@@ -24,6 +24,7 @@ from wire import data_frame
 
 from fastframe import (
     ConnectionClosedError,
+    ConnectionClosedOK,
     Role,
     State,
 )
@@ -268,3 +269,20 @@ async def test_what_the_system_takes_is_no_sign_of_a_peer_that_is_gone(role: Rol
             await asyncio.sleep(0.5)
         assert 10 <= clock().time() - before < 30
         await ws.closed
+
+
+# The peer has said goodbye.
+
+
+@BOTH
+@simulated
+async def test_peer_that_closes_behind_messages_is_not_pinged_to_death(role: Role) -> None:
+    async with SIDES[role](ping_interval=1, ping_timeout=1) as (peer, ws):
+        frames = [(2, b"one"), (2, b"two"), (8, (1000).to_bytes(2, "big"))]
+        await peer.send(b"".join(data_frame(role, opcode, payload) for opcode, payload in frames))
+        for message in (b"one", b"two"):
+            assert await ws.recv() == message
+            await asyncio.sleep(5)
+        with pytest.raises(ConnectionClosedOK):
+            await ws.recv()
+        assert ws.close_code == 1000

@@ -257,6 +257,23 @@ async def test_fragments_wait_behind_the_messages_put_aside() -> None:
 
 
 @every_loop
+async def test_close_that_is_refused_gives_nothing_up() -> None:
+    async def fragments() -> AsyncIterator[str]:
+        yield "a"
+        await ws.send("put aside")
+        with pytest.raises(ValueError, match="99"):
+            await ws.close(99)
+        assert (ws.ready_state, ws.dropped_messages) == (State.OPEN, 0)
+        yield "b"
+
+    async with served() as (peer, ws):
+        ws.slow_consumer = "drop_oldest"
+        await ws.send(fragments())
+        frames = [await peer.frame() for _ in range(4)]
+        assert [frame.payload for frame in frames] == [b"a", b"b", b"", b"put aside"]
+
+
+@every_loop
 async def test_fragments_that_are_never_finished_take_what_waits_for_them_along() -> None:
     async def failing() -> AsyncIterator[str]:
         yield "a"

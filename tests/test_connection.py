@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -65,6 +66,25 @@ def test_send_of_no_message_is_refused_and_leaves_nothing(role: Role, message: A
     with pytest.raises(TypeError):
         connection.send(message)
     assert state_of(connection) is State.OPEN and connection.take() == b""
+
+
+def test_messages_do_not_come_between_fragments() -> None:
+    connection = Connection(Role.SERVER)
+    with pytest.raises(ValueError, match="no message is begun"):
+        connection.send_fragment("a", first=False, last=True)
+    connection.send_fragment("a", first=True, last=False)
+    sends: list[Callable[[], None]] = [
+        lambda: connection.send("whole"),
+        lambda: connection.send_encoded(b"\x81\x00"),
+        lambda: connection.send_fragment("b", first=True, last=True),
+    ]
+    for send in sends:
+        with pytest.raises(ValueError, match="a fragmented message is not finished"):
+            send()
+    connection.ping(b"between")
+    connection.send_fragment("b", first=False, last=True)
+    connection.send("whole")
+    assert connection.take() == b"\x01\x01a\x89\x07between\x80\x01b\x81\x05whole"
 
 
 @ROLES

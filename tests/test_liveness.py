@@ -53,6 +53,14 @@ def test_first_ping_leaves_after_the_interval(interval: float, timeout: float) -
     assert drive.pings[0][0] == pytest.approx(interval)
 
 
+@pytest.mark.parametrize(("interval", "timeout"), [(20, 20), (0.5, 0.5)])
+def test_clock_of_whole_milliseconds_puts_no_ping_off(interval: float, timeout: float) -> None:
+    liveness = Liveness(interval, timeout, START)
+    # Half of the interval twice, each time rounded down.
+    liveness.check(START + interval / 2 - 0.0005, 0)
+    assert liveness.check(START + interval - 0.001, 0) is not None
+
+
 @pytest.mark.parametrize(("interval", "timeout"), INTERVALS)
 def test_answering_peer_is_pinged_every_interval_and_kept(interval: float, timeout: float) -> None:
     drive = Drive(interval, timeout)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSED", "CLOSING", "CONNECTING", "OPEN", "Connection", "State"]
 
+_UNFINISHED = "a fragmented message is not finished"
 _CLEAN = (None, CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY)
 
 
@@ -209,9 +210,12 @@ class Connection:
         Raises:
             ConnectionClosed: the closing handshake has begun.
             TypeError: `message` is neither.
+            ValueError: a fragmented message is not finished (RFC 6455 section 5.4).
         """
         if self.state is not OPEN:
             raise self.closed_exception()
+        if self.is_fragmenting:
+            raise ValueError(_UNFINISHED)
         if self.deflate is not None:
             self._send_compressed(message, self.deflate)
         else:
@@ -253,9 +257,12 @@ class Connection:
 
         Raises:
             ConnectionClosed: the closing handshake has begun.
+            ValueError: `first`, and the message before is not finished, or not `first`, and none is begun.
         """
         if self.state is not OPEN:
             raise self.closed_exception()
+        if bool(first) == self.is_fragmenting:
+            raise ValueError(_UNFINISHED if first else "no message is begun that this could be a fragment of")
         opcode = 0 if not first else 1 if isinstance(fragment, str) else 2
         self._encoder.append(opcode, fragment, last)
         self.is_fragmenting = not last
@@ -265,9 +272,12 @@ class Connection:
 
         Raises:
             ConnectionClosed: the closing handshake has begun.
+            ValueError: a fragmented message is not finished.
         """
         if self.state is not OPEN:
             raise self.closed_exception()
+        if self.is_fragmenting:
+            raise ValueError(_UNFINISHED)
         self._encoder.append_encoded(frames)
 
     def ping(self, payload: Buffer = b"") -> None:

@@ -16,6 +16,9 @@ __all__ = ["Liveness"]
 _LATE = 1.0
 """Seconds by which a check may be late before the process itself is blamed."""
 
+_CLOCK = 0.002
+"""Seconds that a clock may round by, as uvloop's does: a ping is not put off to the next look for that."""
+
 
 class Liveness:
     """The keepalive of one connection.
@@ -85,7 +88,7 @@ class Liveness:
             verdict = self._judge(now, unsent)
             if verdict is not None:
                 return verdict
-        if now - self._pinged_at < self._interval:
+        if now - self._pinged_at < self._interval - _CLOCK:
             self._wait(now)
             return None
         self._counter += 1

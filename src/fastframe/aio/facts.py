@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..connection import CONNECTING
+from ..connection import CLOSED, CONNECTING
 from ..frames import CloseCode
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class SocketFacts:
         "_backlog",
         "_liveness",
         "_outlet",
+        "_peer_address",
         "_transport",
         "connection",
         "dropped_messages",
@@ -39,6 +40,8 @@ class SocketFacts:
         self._transport: Any = None
         self._liveness: Liveness | None = None
         self._outlet: Outlet | None = None
+        # Of TLS, whose transports forget it at the end.
+        self._peer_address: Any = None
         self._backlog: Backlog | None = None
         self.connection: Connection | None = None
         """The conversation, sans I/O; None before it begins."""
@@ -60,7 +63,7 @@ class SocketFacts:
     @property
     def buffered_amount(self) -> int:
         """Bytes sent by the application that have not left for the network."""
-        if self.connection is None or self._outlet is None:
+        if self.connection is None or self._outlet is None or self.connection.state is CLOSED:
             return 0
         waiting = self._outlet.waiting + len(self.connection)
         return waiting if self._backlog is None else waiting + self._backlog.size
@@ -101,8 +104,8 @@ class SocketFacts:
 
     @property
     def remote_address(self) -> Any:
-        """As `socket.getpeername`."""
-        return self._transport.get_extra_info("peername")
+        """As `socket.getpeername`; it stays when the connection is gone."""
+        return self._peer_address or self._transport.get_extra_info("peername")
 
     @property
     def transport(self) -> asyncio.Transport:

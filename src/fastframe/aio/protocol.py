@@ -164,7 +164,12 @@ class SocketProtocol(SocketFacts):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._transport.set_write_buffer_limits(high=self._settings.write_limit)
+        limit = self._settings.write_limit
+        if self._transport.get_extra_info("sslcontext") is not None:
+            self._peer_address = self._transport.get_extra_info("peername")
+            # With 0 asyncio's and uvloop's TLS pause with nothing to wait for, and never resume.
+            limit = max(limit, 1)
+        self._transport.set_write_buffer_limits(high=limit)
         self._opening = self._owner.connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -224,7 +229,8 @@ class SocketProtocol(SocketFacts):
         tls_answers.discard(self, self._loop)
         self._reading_paused = False
         # Python 3.10's TLS transport complains in its __del__ if nobody has.
-        self._transport.close()
+        if not self._transport.is_closing():
+            self._transport.close()
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.lost(exc)
@@ -239,13 +245,16 @@ class SocketProtocol(SocketFacts):
         if not self._explanation and exc is not None:
             self._explanation = f"{type(exc).__name__}: {exc}"
         connection.end()
-        if not connection.ended_well:
-            log_abnormal_end(self, connection.role, self._closed_exception(connection))
-        if self._pongs:
-            refuse([waiter for waiter, _ in self._pongs.values()], self._closed_exception(connection))
-            self._pongs = None
-        self._backlog = None
-        self._closed(connection)
+        try:
+            if not connection.ended_well:
+                log_abnormal_end(self, connection.role, self._closed_exception(connection))
+        finally:
+            # Whatever the log's filters and handlers do: nobody waits for ever.
+            if self._pongs:
+                refuse([waiter for waiter, _ in self._pongs.values()], self._closed_exception(connection))
+                self._pongs = None
+            self._backlog = None
+            self._closed(connection)
 
     def _closed_exception(self, connection: Connection) -> ConnectionClosed:
         """Build what tells how it ended; not kept, as its traceback would lead back to us."""
@@ -429,6 +438,8 @@ class SocketProtocol(SocketFacts):
         liveness, connection, keepalive = self._liveness, self.connection, self._keepalive
         if liveness is None or keepalive is None or connection is None or connection.state is not OPEN:
             return
+        if connection.ending:
+            return  # the peer has said goodbye and says no more; closing has a time limit of its own
         unsent = self.buffered_amount
         if self._reading_paused and not unsent:
             liveness.heard = True  # nothing can be heard of a peer that nobody listens to
@@ -483,6 +494,7 @@ class SocketProtocol(SocketFacts):
 
     def _begin_closing(self, connection: Connection, close_code: int, close_reason: str = "") -> None:
         """Begin the closing handshake, behind all that was sent."""
+        Close(close_code, close_reason).serialize()  # for its checks: what waits is not given up for nothing
         self._push_backlog(connection)
         connection.close(close_code, close_reason)
 

@@ -14,6 +14,9 @@ from .protocol import CORK_SIZE, UNJOINED_SIZE
 from .receiving import ReceivingForm
 from .waiters import let_go, refuse
 
+_LOOK_AGAIN = 0.05
+"""Seconds at least from one look at a peer that nobody reads from to the next."""
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -106,7 +109,7 @@ class SendingForm(ReceivingForm):
     def _look_later(self) -> None:
         """See to it that who waits for the end learns of it, though nothing is read."""
         if self._reading_paused and self._closed_waiter is not None and self._look_timer is None:
-            wait = self._settings.close_timeout
+            wait = max(self._settings.close_timeout, _LOOK_AGAIN)
             self._look_timer = self._loop.call_later(wait, self._look, self._count())
 
     def _look_no_more(self) -> None:
@@ -121,7 +124,12 @@ class SendingForm(ReceivingForm):
             self._transport.abort()
             return
         connection = self.connection
-        if self._liveness is None and connection is not None and connection.state is OPEN:
+        if (
+            self._liveness is None
+            and connection is not None
+            and connection.state is OPEN
+            and not self._writing_paused  # else what waits does the same
+        ):
             # A full receive buffer keeps a FIN out, but not the reset that answers this
             # (RFC 6455 section 5.5.3: an unsolicited pong is "a unidirectional heartbeat").
             connection.pong()
