@@ -47,6 +47,33 @@ def test_leaving_stops_what_entering_has_started(numbers: AwaitableContext[int])
     assert stopped == [1, 0, 2]
 
 
+def test_each_task_leaves_what_it_has_entered(numbers: AwaitableContext[int]) -> None:
+    async def enter(until: asyncio.Event) -> None:
+        async with numbers:
+            await until.wait()
+
+    async def run() -> None:
+        events = [asyncio.Event(), asyncio.Event()]
+        tasks = [asyncio.ensure_future(enter(event)) for event in events]
+        while len(started) < 2:
+            await asyncio.sleep(0)
+        for number, event in enumerate(events):
+            event.set()
+            await tasks[number]
+            assert stopped[-1] == number
+
+    asyncio.run(run())
+
+
+def test_another_task_may_leave_than_has_entered(numbers: AwaitableContext[int]) -> None:
+    async def run() -> None:
+        await asyncio.ensure_future(numbers.__aenter__())
+        await asyncio.ensure_future(numbers.__aexit__(None, None, None))
+
+    asyncio.run(run())
+    assert stopped == [0]
+
+
 def test_what_did_not_start_is_not_stopped(numbers: AwaitableContext[int]) -> None:
     async def fail() -> int:
         raise ConnectionRefusedError

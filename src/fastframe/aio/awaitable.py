@@ -31,16 +31,22 @@ class AwaitableContext(Generic[T]):
     def __init__(self, start: Callable[[], Awaitable[T]], stop: Callable[[T], Awaitable[None]]) -> None:
         self._start = start
         self._stop = stop
-        self._started: list[T] = []
+        # With the task that has entered it: several may, and each leaves its own.
+        self._started: list[tuple[asyncio.Task[Any] | None, T]] = []
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._start().__await__()
 
     async def __aenter__(self) -> T:
-        self._started.append(await self._start())
-        return self._started[-1]
+        started = await self._start()
+        self._started.append((asyncio.current_task(), started))
+        return started
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stop(self._started.pop())
+        task = asyncio.current_task()
+        # The latest of all where another task leaves than has entered, as fixtures of tests do.
+        own = (index for index in reversed(range(len(self._started))) if self._started[index][0] is task)
+        _, started = self._started.pop(next(own, -1))
+        await self._stop(started)
