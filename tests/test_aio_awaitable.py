@@ -55,8 +55,8 @@ def test_each_task_leaves_what_it_has_entered(numbers: AwaitableContext[int]) ->
     async def run() -> None:
         events = [asyncio.Event(), asyncio.Event()]
         tasks = [asyncio.ensure_future(enter(event)) for event in events]
-        while len(started) < 2:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert len(started) == 2
         for number, event in enumerate(events):
             event.set()
             await tasks[number]
