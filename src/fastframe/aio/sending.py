@@ -14,9 +14,6 @@ from .protocol import CORK_SIZE, UNJOINED_SIZE
 from .receiving import ReceivingForm
 from .waiters import let_go, refuse
 
-_LOOK_AGAIN = 0.05
-"""Seconds at least from one look at a peer that nobody reads from to the next."""
-
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -24,6 +21,9 @@ if TYPE_CHECKING:
     from .settings import Owner
 
 __all__ = ["SendingForm"]
+
+_LOOK_AGAIN = 0.05
+"""Seconds at least from one look at a peer that nobody reads from to the next."""
 
 
 class SendingForm(ReceivingForm):
