@@ -14,7 +14,8 @@ from pathlib import Path
 os.environ["FASTFRAME_EXTENSION"] = "0"
 
 import fastframe
-from fastframe.adapters import check, install_when_imported
+from fastframe import adapters
+from fastframe.aio.settings import Settings
 from fastframe.handshake import ClientHandshake, ServerHandshake
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
@@ -22,8 +23,19 @@ BEGIN, END = "<!-- names: made by tools/api_page.py -->\n", "<!-- end of names -
 
 # What is public without being a name of the package itself.
 FURTHER = {
-    "fastframe.adapters.check": check,
-    "fastframe.adapters.install_when_imported": install_when_imported,
+    **{
+        f"fastframe.adapters.{found.__name__}": found
+        for found in (
+            adapters.Check,
+            adapters.IncompatibleLibrary,
+            adapters.IncompatibleLibraryWarning,
+            adapters.Installation,
+            adapters.Status,
+            adapters.check,
+            adapters.install_when_imported,
+        )
+    },
+    "fastframe.aio.settings.Settings": Settings,
     "fastframe.handshake.ClientHandshake": ClientHandshake,
     "fastframe.handshake.ServerHandshake": ServerHandshake,
 }
