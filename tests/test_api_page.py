@@ -25,7 +25,6 @@ AMONG_OURSELVES = {
     "attach",
     "begin",
     "check_answers",
-    "check_liveness",
     "close_transport",
     "drained",
     "flush_now",

@@ -10,7 +10,7 @@ cdef class SocketProtocol(SocketFacts):
     cdef object _explanation
     cdef bint _flush_scheduled
     cdef public bint _in_place
-    cdef object _keepalive
+    cdef public object _keepalive
     cdef public object _loop
     cdef public object _opening
     cdef public object _owner
@@ -24,5 +24,4 @@ cdef class SocketProtocol(SocketFacts):
 
     cdef object _flush(self)
     cdef object _flush_if_open(self)
-    cdef bint _has_taken(self) except -1
     cdef object _handle(self, Connection connection, list items, Py_ssize_t size)

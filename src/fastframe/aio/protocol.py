@@ -9,7 +9,6 @@ a large frame is read straight into the message that it becomes.
 from __future__ import annotations
 
 import asyncio
-import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from . import tls_answers
 from .backlog import Backlog, append_message
 from .facts import SocketFacts
 from .frame_log import log_abnormal_end, logged
-from .keepalive import Keepalive
+from .keepalive import NOTHING_WAITED, Keepalive
 from .settings import (
     DEFAULT_MAX_QUEUE,
     DEFAULT_WRITE_LIMIT,
@@ -67,9 +66,6 @@ CAREFUL_SIZE = 4096
 All that one read brings is inflated before reading can pause, and a message of
 1 MiB takes 1 KiB of it. Before the handshake is answered it is not known yet.
 """
-
-# So little that no number of bytes written since makes it more than nothing.
-_NOTHING_WAITED = -sys.maxsize
 
 # Each with as much of it as is asked for where that has to be little.
 _shared_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[memoryview, memoryview]] = (
@@ -134,7 +130,7 @@ class SocketProtocol(SocketFacts):
         self._writing_paused = False
         self._keepalive: Keepalive | None = None
         # What would wait in the outlet had the network taken nothing since the last look.
-        self._untaken = _NOTHING_WAITED
+        self._untaken = NOTHING_WAITED
         self._close_timer: asyncio.TimerHandle | None = None
         self._pongs: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
         self._explanation = ""
@@ -245,16 +241,13 @@ class SocketProtocol(SocketFacts):
         if not self._explanation and exc is not None:
             self._explanation = f"{type(exc).__name__}: {exc}"
         connection.end()
-        try:
-            if not connection.ended_well:
-                log_abnormal_end(self, connection.role, self._closed_exception(connection))
-        finally:
-            # Whatever the log's filters and handlers do: nobody waits for ever.
-            if self._pongs:
-                refuse([waiter for waiter, _ in self._pongs.values()], self._closed_exception(connection))
-                self._pongs = None
-            self._backlog = None
-            self._closed(connection)
+        if not connection.ended_well:
+            log_abnormal_end(self, connection.role, self._closed_exception(connection))
+        if self._pongs:
+            refuse([waiter for waiter, _ in self._pongs.values()], self._closed_exception(connection))
+            self._pongs = None
+        self._backlog = None
+        self._closed(connection)
 
     def _closed_exception(self, connection: Connection) -> ConnectionClosed:
         """Build what tells how it ended; not kept, as its traceback would lead back to us."""
@@ -432,31 +425,6 @@ class SocketProtocol(SocketFacts):
         if connection is not None and not connection.finished:
             self._explanation = f"the peer did not close within {self._settings.close_timeout:g} s"
         self._transport.abort()
-
-    def check_liveness(self) -> None:
-        """It is time to look whether the peer is still there."""
-        liveness, connection, keepalive = self._liveness, self.connection, self._keepalive
-        if liveness is None or keepalive is None or connection is None or connection.state is not OPEN:
-            return
-        if connection.ending:
-            return  # the peer has said goodbye and says no more; closing has a time limit of its own
-        unsent = self.buffered_amount
-        if self._reading_paused and not unsent:
-            liveness.heard = True  # nothing can be heard of a peer that nobody listens to
-        verdict = liveness.check(self._loop.time(), unsent, self._has_taken())
-        if isinstance(verdict, str):
-            self._fail(CloseCode.INTERNAL_ERROR, verdict)
-            return
-        if verdict is not None:
-            connection.ping(verdict)
-            self._flush()
-        keepalive.add(self)
-
-    def _has_taken(self) -> bool:
-        """Whether the network has taken some of what waited at the last look, or came behind it."""
-        waiting = 0 if self._outlet is None else self._outlet.waiting
-        before, self._untaken = self._untaken, waiting or _NOTHING_WAITED
-        return before > waiting
 
     def check_answers(self) -> None:
         """It is time to look whether the peer takes what TLS answers it by itself."""

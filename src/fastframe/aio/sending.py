@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SendingForm"]
 
-_LOOK_AGAIN = 0.05
-"""Seconds at least from one look at a peer that nobody reads from to the next."""
-
 
 class SendingForm(ReceivingForm):
     """A WebSocket to await on: all but its coroutine functions, which are no faster for being compiled."""
@@ -109,7 +106,7 @@ class SendingForm(ReceivingForm):
     def _look_later(self) -> None:
         """See to it that who waits for the end learns of it, though nothing is read."""
         if self._reading_paused and self._closed_waiter is not None and self._look_timer is None:
-            wait = max(self._settings.close_timeout, _LOOK_AGAIN)
+            wait = self._settings.look_interval
             self._look_timer = self._loop.call_later(wait, self._look, self._count())
 
     def _look_no_more(self) -> None:

@@ -93,6 +93,11 @@ class Settings:
         )
         check_limits(max_queue=self.max_queue, write_limit=self.write_limit, max_backlog=self.max_backlog)
 
+    @property
+    def look_interval(self) -> float:
+        """Seconds from one look at a peer that nobody reads from to the next."""
+        return max(self.close_timeout, 0.05)
+
 
 class Opening(Protocol):
     """The opening handshake under way on a connection."""
