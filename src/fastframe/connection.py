@@ -262,7 +262,7 @@ class Connection:
         if self.state is not OPEN:
             raise self.closed_exception()
         if bool(first) == self.is_fragmenting:
-            raise ValueError(_UNFINISHED if first else "no message is begun that this could be a fragment of")
+            raise ValueError(_UNFINISHED if first else "no message is begun")
         opcode = 0 if not first else 1 if isinstance(fragment, str) else 2
         self._encoder.append(opcode, fragment, last)
         self.is_fragmenting = not last

@@ -7,7 +7,7 @@ cdef class SocketFacts:
     cdef public object _backlog
     cdef public object _liveness
     cdef public Outlet _outlet
-    cdef public object _peer_address
+    cdef object _peer_address
     cdef public object _transport
     cdef public Connection connection
     cdef public object dropped_messages
