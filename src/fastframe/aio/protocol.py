@@ -164,7 +164,7 @@ class SocketProtocol(SocketFacts):
         if self._transport.get_extra_info("sslcontext") is not None:
             self._peer_address = self._transport.get_extra_info("peername")
             # With 0 asyncio's and uvloop's TLS pause with nothing to wait for, and never resume.
-            limit = max(limit, 1)
+            limit = limit or 1
         self._transport.set_write_buffer_limits(high=limit)
         self._opening = self._owner.connected(self)
 
